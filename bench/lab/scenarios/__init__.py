@@ -1,0 +1,1 @@
+"""One file, one label: each exports `SCENARIO`."""
