@@ -1,0 +1,117 @@
+"""What every token model shares: its sizes, the tied table, and the two forms, a sequence and one step."""
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edgegen.codec import Codec
+
+COARSE_BYTES = 32
+VOCABULARY_MULTIPLE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Sizes of one model.
+
+    d: width of the residual stream; layers: blocks
+    vocabulary: rows of the table, the codec's tokens rounded up to a multiple of 64
+    steps: positions a model reads (0 is the label), the codec's `steps`
+    packet_base, max_pl: where packet tokens stand in the vocabulary, as in the codec
+    """
+
+    arch: str
+    size: str
+    d: int
+    layers: int
+    vocabulary: int
+    steps: int
+    packet_base: int
+    max_pl: int
+    dropout: float = 0.2
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def codec_sizes(codec: Codec) -> dict[str, int]:
+    """The fields of Config that a codec determines."""
+    return {
+        "vocabulary": -(-codec.size // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE,
+        "steps": codec.steps,
+        "packet_base": codec.packet_base,
+        "max_pl": codec.max_pl,
+    }
+
+
+class RMSNorm(nn.Module):
+    """x / sqrt(mean(x^2) + eps) * weight over the last axis."""
+
+    def __init__(self, d: int, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(d))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + self.eps) * self.weight
+
+
+class Generator(nn.Module, ABC):
+    """A model of token sequences with one table for embedding and head.
+
+    The table is `tokens + coarse`, where the coarse part is shared by all packet tokens of one direction and
+    one 32-byte bin of payload length: what is learned of 517 bytes then also holds for 520.
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        bins = config.max_pl // COARSE_BYTES + 1
+        pl = torch.arange(config.max_pl + 1) // COARSE_BYTES
+        self.tokens = nn.Parameter(torch.randn(config.vocabulary, config.d) * 0.02)
+        self.coarse: nn.Parameter | None = nn.Parameter(torch.randn(2 * bins, config.d) * 0.02)
+        self.register_buffer("coarse_of_packet", torch.cat([pl, bins + pl]), persistent=False)
+        self.norm = RMSNorm(config.d)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def table(self) -> Tensor:
+        """The tied embedding and head, (vocabulary, d)."""
+        if self.coarse is None:
+            return self.tokens
+        coarse = F.embedding(self.get_buffer("coarse_of_packet"), self.coarse)
+        above = len(self.tokens) - self.config.packet_base - len(coarse)
+        return self.tokens + F.pad(coarse, (0, 0, self.config.packet_base, above))
+
+    def fold(self) -> None:
+        """Make the table one parameter, for export: the outputs stay the same."""
+        table = self.table().detach().clone()
+        self.tokens, self.coarse = nn.Parameter(table), None
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits of the next token, (batch, time, vocabulary), for token ids (batch, time), time <= steps."""
+        table = self.table()
+        return F.linear(self.hidden(F.embedding(tokens, table)), table)
+
+    @abstractmethod
+    def hidden(self, x: Tensor) -> Tensor:
+        """Normed output of the last block for embedded tokens x, both (batch, time, d)."""
+
+    @abstractmethod
+    def step(self, token: Tensor, position: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Logits (batch, vocabulary) after one token each, then the new state.
+
+        token, position: int64 (batch,); every row has its own position, and a row at position 0 starts a new
+        sequence whatever its state holds.
+        """
+
+    @abstractmethod
+    def state_names(self) -> list[str]:
+        """One name for each state tensor, in the order in which `step` takes and returns them."""
+
+    @abstractmethod
+    def initial_state(self, batch: int) -> tuple[Tensor, ...]:
+        """Zeros of the right shapes, batch first."""
