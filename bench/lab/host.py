@@ -1,0 +1,106 @@
+"""A network namespace as a host: commands run inside it, and everything in it ends with it."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from edgegen.errors import EdgegenError
+
+START_TIMEOUT = 20.0
+
+
+class Namespace:
+    """A `Host` (see scenario.py) that is made on entry and removed, with all its processes, on exit."""
+
+    def __init__(self, name: str, address: str, folder: Path, programs: Path) -> None:
+        """programs: the folder of the lab's own `python`, first on the PATH of every command."""
+        self.name = name
+        self.address = address
+        self.folder = folder
+        self._path = f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+    def __enter__(self) -> "Namespace":
+        self.folder.mkdir(parents=True)
+        self.folder.chmod(0o777)
+        subprocess.run(["ip", "netns", "add", self.name], check=True, capture_output=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end_processes()
+        subprocess.run(["ip", "netns", "delete", self.name], check=True, capture_output=True)
+
+    def _inside(self, command: list[str], env: dict[str, str] | None) -> tuple[list[str], dict[str, str]]:
+        base = {"PATH": self._path, "HOME": str(self.folder), "TMPDIR": str(self.folder), "LC_ALL": "C.UTF-8"}
+        return ["nsenter", f"--net=/run/netns/{self.name}", "--", *command], base | (env or {})
+
+    def run(
+        self,
+        command: list[str],
+        *,
+        timeout: float = 60,
+        check: bool = False,
+        stdin: bytes | None = None,
+        env: dict[str, str] | None = None,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """As `Host.run`."""
+        inside, environment = self._inside(command, env)
+        done = subprocess.run(
+            inside,
+            input=b"" if stdin is None else stdin,
+            capture_output=True,
+            timeout=timeout,
+            env=environment,
+            cwd=self.folder,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            said = (done.stderr or done.stdout).decode(errors="replace").strip()[-300:]
+            raise EdgegenError(f"{command[0]} ended with status {done.returncode}: {said}")
+        return done
+
+    def start(
+        self, command: list[str], *, env: dict[str, str] | None = None, ready: tuple[str, int] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """As `Host.start`; what the program says goes to a file in the folder."""
+        inside, environment = self._inside(command, env)
+        log = self.folder / f"{Path(command[0]).name}.log"
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                inside,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                cwd=self.folder,
+            )
+        if ready is not None:
+            self._await_port(process, *ready, log)
+        return process
+
+    def _await_port(self, process: subprocess.Popen[bytes], proto: str, port: int, log: Path) -> None:
+        show = ["ss", "-H", "-l", "-n", "-t" if proto == "tcp" else "-u", f"sport = :{port}"]
+        deadline = time.monotonic() + START_TIMEOUT
+        while not self.run(show, check=True).stdout.strip():
+            # A server that puts itself into the background ends with status 0.
+            if process.poll() or time.monotonic() > deadline:
+                said = log.read_text(errors="replace").strip()[-300:]
+                raise EdgegenError(f"nothing listens on {proto} port {port} in {self.name}: {said}")
+            time.sleep(0.05)
+
+    def end_processes(self) -> None:
+        """Stop what still runs in the namespace: first kindly, then for good."""
+        for sign, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0)):
+            deadline = time.monotonic() + patience
+            for process in self._processes():
+                try:
+                    os.kill(process, sign)
+                except ProcessLookupError:
+                    continue
+            while self._processes() and time.monotonic() < deadline:
+                time.sleep(0.05)
+
+    def _processes(self) -> list[int]:
+        listed = subprocess.run(["ip", "netns", "pids", self.name], check=True, capture_output=True)
+        return [int(line) for line in listed.stdout.split()]
