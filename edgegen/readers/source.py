@@ -1,0 +1,55 @@
+"""A file of flows as bytes or as text, unpacked on the way where it is compressed."""
+
+import bz2
+import gzip
+import io
+import lzma
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO, cast
+
+from edgegen.errors import EdgegenError
+
+# How a compressed file begins.
+UNPACKERS: dict[bytes, Callable[[Path], IO[bytes]]] = {
+    b"\x1f\x8b": cast(Callable[[Path], IO[bytes]], gzip.open),
+    b"BZh": cast(Callable[[Path], IO[bytes]], bz2.open),
+    b"\xfd7zXZ\x00": cast(Callable[[Path], IO[bytes]], lzma.open),
+}
+PACKED_SUFFIXES = {".gz", ".bz2", ".xz"}
+
+
+def stem(path: Path) -> str:
+    """The name of `path` without its suffix and without that of a compression."""
+    name = Path(path.stem) if path.suffix.lower() in PACKED_SUFFIXES else path
+    return name.stem
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[IO[bytes]]:
+    """`path` open for reading. A file that cannot be read or unpacked, here or later, is an EdgegenError."""
+    try:
+        with path.open("rb") as plain, _unpacked(path, plain) as file:
+            yield file
+    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise EdgegenError(f"{path} cannot be unpacked ({error}): fetch it again") from error
+    except OSError as error:
+        raise EdgegenError(f"cannot read {path} ({error.strerror or error}): give a readable file") from error
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[IO[str]]:
+    """`path` open as UTF-8; bytes that are not become U+FFFD, so that one bad row costs that row only."""
+    with open_bytes(path) as file:
+        yield io.TextIOWrapper(cast(BinaryIO, file), "utf-8-sig", "replace", newline="")
+
+
+def _unpacked(path: Path, plain: BinaryIO) -> IO[bytes]:
+    head = plain.read(8)
+    plain.seek(0)
+    for magic, unpack in UNPACKERS.items():
+        if head.startswith(magic):
+            return unpack(path)
+    return plain
