@@ -1,0 +1,56 @@
+/* What a generated model.c provides to this host: the codec, and one step of the model.
+ *
+ * The step is compiled for a few batch widths. All memory is the caller's: nothing here allocates, and two
+ * instances (two pieces of memory) may step at the same time. */
+#ifndef EDGEGEN_MODEL_H
+#define EDGEGEN_MODEL_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The vocabulary and grammar of edgegen/codec.py, field by field; codec_source() of
+ * edgegen.export.device.sources writes it. */
+struct edgegen_codec {
+    int32_t iat_bins;    /* 0: the variant without times */
+    int32_t packet_base; /* ids of packets: packet_base + dir * (max_pl + 1) + pl */
+    int32_t end;
+    int32_t label_base;
+    int32_t labels;
+    int32_t max_pl;
+    int32_t max_packets;
+    int32_t length;     /* positions of the longest sequence: label, packets, end */
+    int32_t steps;      /* positions that are ever stepped: 0 .. steps - 1 */
+    int32_t vocabulary; /* logits in a row, at least label_base + labels */
+    const int32_t *iat_edges_us;     /* (iat_bins + 1,), NULL where iat_bins is 0 */
+    const char *const *label_names;  /* (labels,), UTF-8 */
+    const int32_t *label_protos;     /* (labels,) 6, 17, or 0 where unknown */
+    const uint32_t *label_thresholds; /* (labels,) the first one above a draw is the label drawn, else the last */
+};
+extern const struct edgegen_codec edgegen_codec;
+
+extern const int edgegen_widths[]; /* compiled batch widths, rising, 0-terminated */
+
+/* The kernel variant chosen for this processor, e.g. "avx512vnni"; NULL where the processor lacks even what the
+ * baseline needs. The choice is made once, before the first step. */
+const char *edgegen_variant(void);
+
+/* Bytes of zeroed, 64-byte aligned memory that one instance of `width` rows needs; a multiple of 64. */
+size_t edgegen_model_memory(int width);
+
+/* Consume one token per row and return the logits for the next position, (width, vocabulary), valid until the next
+ * step on the same memory. Rows are independent: each is at a position of its own, and position 0 starts a
+ * new sequence in its row whatever the row held before. `width` is one of edgegen_widths. */
+const float *edgegen_model_step(int width, void *memory, const int32_t *tokens /* (width,) */,
+                                const int32_t *positions /* (width,) */);
+
+/* The flows that prove an executable sound, written by golden_source() once the library has generated them. Only
+ * the executable links it: the library is what its hash is made with. */
+struct edgegen_golden {
+    uint64_t seed;
+    uint64_t first;
+    int32_t count;
+    uint8_t sha256[32]; /* of tokens, then places: (count, length) each, 32-bit little-endian */
+};
+extern const struct edgegen_golden edgegen_golden;
+
+#endif
