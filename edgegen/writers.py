@@ -1,0 +1,167 @@
+"""Flows -> files: JSON lines, CSV, parquet and pcap, streaming, the format chosen by the suffix."""
+
+import csv
+import io
+import itertools
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from edgegen.errors import EdgegenError, UsageError
+from edgegen.flow import Flow, fault
+from edgegen.pcap_writer import write_pcap
+
+ROW_GROUP = 16_384  # flows
+CSV_COLUMNS = ("label", "proto", "session", "pl", "dir", "iat")
+
+Metadata = dict[str, str]
+
+
+def write_flows(flows: Iterable[Flow], path: Path | str, metadata: Metadata | None = None) -> int:
+    """Write `flows` to `path` and return how many; `-` is JSON lines on stdout.
+
+    metadata: kept in a parquet file's schema; the other formats have no place for it and drop it.
+    The file appears under its name only when whole. UsageError for a suffix that is none of the four,
+    EdgegenError where the file cannot be written or a flow breaks the contract; BrokenPipeError from
+    stdout is the caller's.
+    """
+    if str(path) == "-":
+        count = _write_jsonl(_sound(flows, "stdout"), sys.stdout.buffer, {})
+        sys.stdout.buffer.flush()
+        return count
+    path = Path(path)
+    writer = _writer_for(path)
+    with whole_file(path) as file:
+        return writer(_sound(flows, str(path)), file, metadata or {})
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the name `path` when the block ends well, and is gone when it does not.
+
+    An OSError inside the block becomes an EdgegenError that names `path`.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            yield file
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise EdgegenError(f"cannot write {path} ({reason}): free space or choose another place") from error
+    finally:
+        # After success the name is gone already; a folder that cannot be read holds no temporary of ours.
+        if os.path.lexists(temporary):
+            temporary.unlink()
+
+
+def json_line(flow: Flow) -> str:
+    """One flow as JSON lines has it, newline included; the compiled engine prints the same bytes."""
+    cells = [f'"label": {json.dumps(flow.label, ensure_ascii=False)}']
+    if flow.proto is not None:
+        cells.append(f'"proto": {flow.proto}')
+    cells += [f'"pl": {_ints(flow.pl)}', f'"dir": {_ints(flow.dir)}', f'"iat": {_times(flow.iat)}']
+    if flow.session:
+        cells.append(f'"session": {json.dumps(flow.session, ensure_ascii=False)}')
+    return "{" + ", ".join(cells) + "}\n"
+
+
+def _writer_for(path: Path) -> Callable[[Iterator[Flow], BinaryIO, Metadata], int]:
+    if path.suffix.lower() not in WRITERS:
+        known = ", ".join(WRITERS)
+        raise UsageError(
+            f"{path} has none of the suffixes edgegen writes ({known}): name the output with one"
+        )
+    return WRITERS[path.suffix.lower()]
+
+
+def _sound(flows: Iterable[Flow], target: str) -> Iterator[Flow]:
+    for number, flow in enumerate(flows):
+        if wrong := fault(flow):
+            raise EdgegenError(f"flow {number} cannot be written to {target}: it has {wrong}; drop it first")
+        yield flow
+
+
+def _ints(values: Sequence[int]) -> str:
+    return "[" + ", ".join(str(int(value)) for value in values) + "]"
+
+
+def _times(seconds: Sequence[float]) -> str:
+    return "[" + ", ".join(_decimal(value) for value in seconds) + "]"
+
+
+def _decimal(seconds: float) -> str:
+    """At most nine decimals, at least one, never an exponent: 0.0041, 3.0."""
+    digits = f"{seconds:.9f}".rstrip("0")
+    return digits + "0" if digits.endswith(".") else digits
+
+
+def _write_jsonl(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata) -> int:
+    count = 0
+    for count, flow in enumerate(flows, start=1):  # noqa: B007  the last number is the result
+        # A lone surrogate (a file name that is not UTF-8) becomes \udcxx, which is what JSON calls it.
+        file.write(json_line(flow).encode("utf-8", "backslashreplace"))
+    return count
+
+
+def _write_csv(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata) -> int:
+    text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
+    # Quoting all text keeps a carriage return inside a label, which minimal quoting loses.
+    rows = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    rows.writerow(CSV_COLUMNS)
+    count = 0
+    for count, flow in enumerate(flows, start=1):  # noqa: B007
+        lists = (_ints(flow.pl), _ints(flow.dir), _times(flow.iat))
+        rows.writerow((flow.label, flow.proto, flow.session, *lists))
+    text.detach()
+    return count
+
+
+def _write_parquet(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata) -> int:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError as error:
+        raise EdgegenError(
+            "parquet needs pyarrow, which is not installed: pip install 'edgegen[data]'"
+        ) from error
+    schema = pa.schema(
+        [
+            pa.field("label", pa.string(), nullable=False),
+            ("proto", pa.uint8()),
+            ("session", pa.string()),
+            ("pl", pa.list_(pa.int32())),
+            ("dir", pa.list_(pa.int8())),
+            ("iat", pa.list_(pa.float64())),
+        ],
+        metadata=metadata,
+    )
+    count = 0
+    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        while group := list(itertools.islice(flows, ROW_GROUP)):
+            columns = {
+                "label": [_unicode(flow.label) for flow in group],
+                "proto": [flow.proto for flow in group],
+                "session": [_unicode(flow.session) for flow in group],
+                "pl": [flow.pl for flow in group],
+                "dir": [flow.dir for flow in group],
+                "iat": [flow.iat for flow in group],
+            }
+            writer.write_table(pa.table(columns, schema=schema), row_group_size=ROW_GROUP)
+            count += len(group)
+    return count
+
+
+def _unicode(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _write_pcap(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata) -> int:
+    return write_pcap(flows, file)
+
+
+WRITERS = {".jsonl": _write_jsonl, ".csv": _write_csv, ".parquet": _write_parquet, ".pcap": _write_pcap}
