@@ -1,5 +1,5 @@
 """The selective scan of Mamba, behind one name whatever the processor."""
 
-from edgegen.kernels.reference import selective_scan
+from edgegen.kernels.cpu import selective_scan
 
 __all__ = ["selective_scan"]

@@ -43,7 +43,9 @@ class Block(nn.Module):
         self.sizes = [config.dt_rank, config.state, config.state]
         self.norm = RMSNorm(config.d)
         self.in_proj = nn.Linear(config.d, 2 * config.inner, bias=False)
-        self.conv = nn.Conv1d(config.inner, config.inner, config.conv, groups=config.inner)
+        spread = config.conv**-0.5
+        self.conv_weight = nn.Parameter(torch.empty(config.inner, config.conv).uniform_(-spread, spread))
+        self.conv_bias = nn.Parameter(torch.zeros(config.inner))
         self.x_proj = nn.Linear(config.inner, sum(self.sizes), bias=False)
         self.dt_proj = nn.Linear(config.dt_rank, config.inner)
         self.A_log = nn.Parameter(torch.arange(1.0, config.state + 1).log().repeat(config.inner, 1))
@@ -61,11 +63,10 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (b, t, d) to the same."""
         u, z = self.in_proj(self.norm(x)).chunk(2, dim=-1)
-        taps = self.conv.kernel_size[0]
-        u = F.silu(self.conv(F.pad(u.transpose(1, 2), (taps - 1, 0))))
-        dt, B, C = self.x_proj(u.transpose(1, 2)).split(self.sizes, dim=-1)
-        y = selective_scan(
-            u,
+        u = F.silu(self.convolve(u))
+        dt, B, C = self.x_proj(u).split(self.sizes, dim=-1)
+        y: Any = selective_scan(
+            u.transpose(1, 2),
             F.linear(dt, self.dt_proj.weight).transpose(1, 2),
             -torch.exp(self.A_log),
             B.transpose(1, 2),
@@ -77,6 +78,15 @@ class Block(nn.Module):
         )
         return x + self.dropout(self.out_proj(y.transpose(1, 2)))
 
+    def convolve(self, u: Tensor) -> Tensor:
+        """The causal convolution over time of u (b, t, e), as shifted sums: e stays the contiguous axis."""
+        time, weight = u.shape[1], self.conv_weight.t()
+        padded = F.pad(u, (0, 0, len(weight) - 1, 0))
+        total: Tensor = self.conv_bias
+        for tap, scale in enumerate(weight):
+            total = torch.addcmul(total, padded[:, tap : tap + time], scale)
+        return total
+
     def step(self, x: Tensor, fresh: Tensor, conv: Tensor, ssm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One token of each row.
 
@@ -85,7 +95,7 @@ class Block(nn.Module):
         """
         u, z = self.in_proj(self.norm(x)).chunk(2, dim=-1)
         window = torch.cat([torch.where(fresh, 0.0, conv), u.unsqueeze(-1)], dim=-1)
-        u = F.silu((window * self.conv.weight.squeeze(1)).sum(-1) + self.conv.bias)
+        u = F.silu((window * self.conv_weight).sum(-1) + self.conv_bias)
         dt, B, C = self.x_proj(u).split(self.sizes, dim=-1)
         delta = F.softplus(self.dt_proj(dt))
         decay = torch.exp(delta.unsqueeze(-1) * -torch.exp(self.A_log))
