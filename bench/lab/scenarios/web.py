@@ -86,7 +86,7 @@ def _visitor(rng: random.Random, address: str, client: Host) -> Act:
 def visit(client: Host, address: str, rng: random.Random, flows: int) -> None:
     # A visitor opens 1.7 connections on average.
     acts = [_visitor(rng, address, client) for _ in range(flows)]
-    play(client, acts, rng, lanes=rng.randint(2, 4))
+    play(client, acts, rng, lanes=rng.randint(4, 6))
 
 
 SCENARIO = Scenario(
