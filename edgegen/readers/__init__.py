@@ -1,20 +1,128 @@
-"""Captures and data sets in: one file per format, all of them streaming.
+"""Captures and data sets in, streaming. Each format is one file with `read(path, options, report)`.
 
-capture.py frame.py biflow.py   bytes -> packets -> segments -> biflows
-pcap.py mirage.py cesnet.py tcbench.py table.py   one format each, `read(path, options, report)`
+capture.py, frame.py, biflow.py  bytes -> packets -> segments -> biflows, for pcap.py
+source.py, parquet.py, build.py  opening, unpacking, rows, and one record -> one flow, for the others
 """
 
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from edgegen.errors import EdgegenError, UsageError
 from edgegen.flow import Flow
-from edgegen.readers import pcap
-from edgegen.readers.options import Options
+from edgegen.readers import cesnet, mirage, pcap, table, tcbench
+from edgegen.readers.capture import PCAP_MAGIC, PCAPNG_MAGIC
+from edgegen.readers.options import AS_IT_STANDS, Options
+from edgegen.readers.parquet import parquet_columns
 from edgegen.readers.report import Report
+from edgegen.readers.source import open_bytes
+
+FORMATS: dict[str, Callable[[Path, Options, Report], Iterator[Flow]]] = {
+    "pcap": pcap.read,
+    "mirage": mirage.read,
+    "cesnet": cesnet.read,
+    "tcbench": tcbench.read,
+    "table": table.read,
+}
+# Enough for a CSV header or the first record of a JSON file.
+HEAD = 1 << 16
+DEFAULTS = Options()
 
 
-def open_flows(path: Path, options: Options, report: Report) -> Iterator[Flow]:
-    """The flows of one file, as they come."""
-    for flow in pcap.read(path, options, report):
+def open_flows(
+    path: Path, options: Options = DEFAULTS, report: Report | None = None, format: str = "auto"
+) -> Iterator[Flow]:
+    """The flows of one file, as they come.
+
+    format: a name in FORMATS, or `auto` to tell by the content. What is left out is counted in `report`.
+    Raises EdgegenError where the file is none of them.
+    """
+    report = Report() if report is None else report
+    if format not in ("auto", *FORMATS):
+        raise UsageError(f"format {format} is not known: say auto, {', '.join(FORMATS)}")
+    name = detect(path) if format == "auto" else format
+    if name is None:
+        raise EdgegenError(
+            f"{path} is no capture and no data set that edgegen knows: give another file or --format"
+        )
+    for flow in FORMATS[name](path, options, report):
         report.flows += 1
         yield flow
+
+
+def read_flows(path: Path, report: Report | None = None) -> list[Flow]:
+    """All flows of a flow table (parquet, JSON lines, CSV), as they stand.
+
+    Raises EdgegenError where `path` is no such table, or holds no flow.
+    """
+    report = Report() if report is None else report
+    if detect(path) in ("pcap", "mirage", "cesnet", "tcbench"):
+        raise EdgegenError(f"{path} is not a flow table: turn it into one with edgegen data import")
+    flows = list(open_flows(path, AS_IT_STANDS, report, "table"))
+    if not flows:
+        raise EdgegenError(f"{path} holds no flow{_because(report)}: give a table with flows")
+    return flows
+
+
+def import_flows(
+    sources: Sequence[Path], options: Options, report: Report, format: str = "auto"
+) -> Iterator[tuple[Path, Flow]]:
+    """The flows of files and folders, each with the file it is from.
+
+    A file in a folder that is neither capture nor data set is counted; one that is named is an error, as is
+    an import that finds no flow at all.
+    """
+    for source in sources:
+        for path in _files(source):
+            if source.is_dir() and format == "auto" and detect(path) is None:
+                report.count("files that are no capture and no data set")
+                continue
+            for flow in open_flows(path, options, report, format):
+                yield path, flow
+    if not report.flows:
+        names = ", ".join(str(source) for source in sources)
+        raise EdgegenError(f"there is no flow in {names}{_because(report)}: nothing was written")
+
+
+def detect(path: Path) -> str | None:
+    """The format of `path` by its content, None where it is none of ours; EdgegenError where it is empty."""
+    with open_bytes(path) as file:
+        head = file.read(HEAD)
+    if not head:
+        raise EdgegenError(f"{path} is empty: give a capture or a data set")
+    if head[:4] in PCAP_MAGIC or head[:4] == PCAPNG_MAGIC:
+        return "pcap"
+    if head.startswith(b"PAR1"):
+        return "tcbench" if "pkts_size" in parquet_columns(path) else "table"
+    text = head.decode("utf-8-sig", "replace").lstrip()
+    first = text.partition("\n")[0]
+    if text.startswith("{"):
+        return "table" if _is_flow(first) else "mirage" if '"packet_data"' in text else None
+    columns = {name.strip().strip('"') for name in first.split(",")}
+    if "PPI" in columns:
+        return "cesnet"
+    return "table" if {"pl", "dir", "iat"} <= columns else None
+
+
+def _is_flow(line: str) -> bool:
+    """Whether a line of JSON has a flow's members; cut off at HEAD, it is told by their names."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return '"pl"' in line and '"dir"' in line
+    return isinstance(row, dict) and {"pl", "dir"} <= row.keys()
+
+
+def _files(source: Path) -> Iterator[Path]:
+    if not source.is_dir():
+        yield source
+        return
+    found = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
+    if not found:
+        raise EdgegenError(f"the folder {source} holds no file: give one with captures or data sets")
+    yield from found
+
+
+def _because(report: Report) -> str:
+    lines = report.lines()
+    return f" ({'; '.join(lines)})" if lines else ""

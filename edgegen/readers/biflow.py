@@ -7,13 +7,14 @@ from edgegen.readers.capture import NANOSECONDS
 from edgegen.readers.frame import ACK, FIN, RST, SYN, Segment
 from edgegen.readers.report import Report
 
+BACKWARDS = "packets earlier than the one before them in their flow: inter-arrival time set to 0"
 Endpoint = tuple[bytes, int]
 
 
 @dataclass(slots=True)
 class Biflow:
-    """client: who sent first, or for TCP who sent the SYN; first, last: ns of the first and the latest packet,
-    kept or not; packets: of both directions, kept or not; pl, dir, iat: of the packets kept, as in Flow."""
+    """client: who sent first, or for TCP who sent the SYN; first, last: ns of the first and of the latest
+    packet; packets: how many, kept or not; pl, dir, iat: of the packets kept, as in Flow."""
 
     proto: int
     client: Endpoint
@@ -32,7 +33,7 @@ class Biflow:
 
 
 class BiflowTable:
-    """The biflows under way. Memory grows with the 5-tuples seen within one idle timeout, not with the capture.
+    """The biflows under way. Memory grows with the 5-tuples of one idle timeout, not with the capture.
 
     idle_timeout: seconds without a packet after which a 5-tuple is a new biflow
     max_packets:  packets kept of a biflow; it is handed on when it has them, and its 5-tuple remembered until
@@ -106,9 +107,7 @@ class BiflowTable:
             return
         gap = time - flow.kept_at if flow.pl else 0
         if gap < 0:
-            self.report.count(
-                "packets earlier than the one before them in their flow: inter-arrival time set to 0"
-            )
+            self.report.count(BACKWARDS)
             gap = 0
         flow.pl.append(segment.pl)
         flow.dir.append(int(segment.src != flow.client))

@@ -39,7 +39,7 @@ class Segment(NamedTuple):
 
 
 def segment_of(link: int, data: bytes, size: int) -> Segment:
-    """The segment in a frame of `size` bytes, of which `data` was captured. Raises Skip where there is none."""
+    """The segment in a frame of `size` bytes, of which `data` was captured. Raises Skip if there is none."""
     at = _ip_offset(link, data)
     if at >= len(data):
         raise Skip("packets captured too short to hold an IP header")

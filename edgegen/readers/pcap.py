@@ -25,7 +25,7 @@ def read_biflows(file: IO[bytes], name: str, options: Options, report: Report) -
     seen = 0
     for packet in read_packets(file, name, report):
         seen += 1
-        report.packets += 1
+        report.records += 1
         try:
             segment = segment_of(packet.link, packet.data, packet.size)
         except Skip as skip:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 class Report:
     """Counts of one import.
 
-    packets: packets or records seen
+    records: packets of captures and rows of data sets seen
     flows:   flows handed on
     reasons: for each reason why something was left out or changed, how often
     """
 
-    packets: int = 0
+    records: int = 0
     flows: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
 

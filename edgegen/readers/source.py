@@ -1,6 +1,7 @@
 """A file of flows as bytes or as text, unpacked on the way where it is compressed."""
 
 import bz2
+import csv
 import gzip
 import io
 import lzma
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from edgegen.errors import EdgegenError
+from edgegen.readers.report import Report
 
 # How a compressed file begins.
 UNPACKERS: dict[bytes, Callable[[Path], IO[bytes]]] = {
@@ -53,3 +55,24 @@ def _unpacked(path: Path, plain: BinaryIO) -> IO[bytes]:
         if head.startswith(magic):
             return unpack(path)
     return plain
+
+
+def csv_rows(path: Path, report: Report) -> Iterator[dict[str, str]]:
+    """The rows of a CSV with a header, by column name. Rows of another width are counted and left out."""
+    with open_text(path) as file:
+        rows = csv.reader(file)
+        names: list[str] | None = None
+        while True:
+            try:
+                row = next(rows)
+            except StopIteration:
+                return
+            except csv.Error:
+                report.count("rows that are no CSV")
+                continue
+            if names is None:
+                names = row
+            elif len(row) == len(names):
+                yield dict(zip(names, row, strict=True))
+            elif row:
+                report.count("rows with more or fewer cells than the header")
