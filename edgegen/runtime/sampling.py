@@ -1,0 +1,88 @@
+"""How a token is drawn from logits, exactly: the same bits here and in export/device/sample.c.
+
+Logits become integer weights through an exp of our own; a draw then is integer arithmetic, whose result does not
+depend on the order of a sum. The float part is a fixed sequence of IEEE float32 operations, none of them fused.
+"""
+
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgegen.codec import Codec
+from edgegen.errors import UsageError
+from edgegen.runtime.philox import LABELS, words
+
+ONE = np.float32(1)
+LOG2_E = np.float32(1.44269502)
+# ln 2 in two parts: the first has so few bits that its product with an exponent is exact.
+LN2_HIGH = np.float32(0.693359375)
+LN2_LOW = np.float32(-2.12194442e-4)
+# Adding and taking away 1.5 * 2^23 rounds a small float to the nearest integer, ties to even.
+ROUND = np.float32(12582912)
+# 1/6!, 1/5!, ... 1/2!, 1, 1: within |r| <= ln(2) / 2 the seventh term is below one unit in the last place.
+COEFFICIENTS = tuple(np.float32(c) for c in (1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.5, 1.0, 1.0))
+# A logit this far below the best weighs exp(-16) * 2^20 < 1, which is 0.
+FLOOR = np.float32(-16)
+WEIGHT_BITS = 20
+HOTTEST, COLDEST = 100.0, 0.01
+
+
+def weights(logits: NDArray[np.float32], inverse_temperature: np.float32) -> NDArray[np.uint32]:
+    """Integer weights (rows, legal) of logits (rows, legal): 2^20 for the best token, truncated, 0 for NaN."""
+    with np.errstate(invalid="ignore"):
+        x = (logits - np.fmax.reduce(logits, axis=1, keepdims=True)) * inverse_temperature
+        x = np.where(x > FLOOR, x, FLOOR)
+    exponent = (x * LOG2_E + ROUND) - ROUND
+    r = (x - exponent * LN2_HIGH) - exponent * LN2_LOW
+    y = np.full_like(r, COEFFICIENTS[0])
+    for coefficient in COEFFICIENTS[1:]:
+        y = y * r + coefficient
+    # y * 2^(exponent + 20) by integer addition to the exponent field.
+    scaled = y.view(np.int32) + ((exponent.astype(np.int32) + WEIGHT_BITS) << 23)
+    return scaled.view(np.float32).astype(np.uint32)
+
+
+def draw(
+    logits: NDArray[np.float32], uniforms: NDArray[np.uint32], inverse_temperature: np.float32
+) -> NDArray[np.int64]:
+    """For each row the index of the token drawn: the first whose cumulative weight exceeds uniform * total / 2^32.
+
+    logits: (rows, legal); uniforms: (rows,). Where no logit is a number, the first token.
+    """
+    cumulative = np.cumsum(weights(logits, inverse_temperature), axis=1, dtype=np.uint64)
+    u, total = uniforms.astype(np.uint64), cumulative[:, -1]
+    # uniform * total can exceed 64 bits; its upper part is exact in two.
+    threshold = u * (total >> np.uint64(32)) + (u * (total & np.uint64(0xFFFFFFFF)) >> np.uint64(32))
+    chosen = (cumulative <= threshold[:, None]).sum(axis=1)
+    return np.where(total > 0, chosen, 0)
+
+
+def best(logits: NDArray[np.float32]) -> NDArray[np.int64]:
+    """For each row the index of its greatest logit, the lowest on ties, 0 where none is a number."""
+    return (logits == np.fmax.reduce(logits, axis=1, keepdims=True)).argmax(axis=1)
+
+
+def inverse(temperature: float) -> np.float32:
+    """1 / temperature in float32; 0 for temperature 0, which means the best token always.
+
+    Raises UsageError outside 0 and 0.01..100.
+    """
+    if temperature == 0:
+        return np.float32(0)
+    if not COLDEST <= temperature <= HOTTEST:
+        raise UsageError(f"temperature {temperature} is neither 0 nor in {COLDEST}..{HOTTEST:.0f}")
+    return ONE / np.float32(temperature)
+
+
+def label_thresholds(codec: Codec) -> list[int]:
+    """(labels,) rising: a draw u of 0..2^32-1 means the first label whose threshold is above u, else the last."""
+    total = sum(label.share for label in codec.labels)
+    return [min(int(share / total * 2**32), 2**32 - 1) for share in accumulate(label.share for label in codec.labels)]
+
+
+def draw_labels(codec: Codec, seed: int, first: int, count: int) -> NDArray[np.int32]:
+    """The labels (count,) of flows first .. first + count - 1, by their share of the training flows."""
+    u = words(seed, np.arange(count, dtype=np.uint64) + np.uint64(first), 0, LABELS)[:, 0]
+    chosen = np.searchsorted(np.array(label_thresholds(codec)[:-1], np.uint64), u.astype(np.uint64), side="right")
+    return chosen.astype(np.int32)

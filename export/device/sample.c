@@ -1,0 +1,68 @@
+/* Compile with -ffp-contract=off and without -ffast-math: each operation below rounds once, as numpy's do. */
+#include "sample.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "model.h"
+#include "philox.h"
+
+static float greatest(const float *logits, int32_t legal) {
+    float top = -INFINITY;
+    for (int32_t i = 0; i < legal; i++) top = logits[i] > top ? logits[i] : top;
+    return top;
+}
+
+/* exp(x) * 2^20, truncated, for x <= 0; 0 below -16 and for NaN. */
+static uint32_t weight(float x) {
+    /* Adding and taking away 1.5 * 2^23 rounds to the nearest integer; the first part of ln 2 has so few bits that
+     * its product with the exponent is exact. */
+    const float log2_e = 1.44269502f, round = 12582912.0f, ln2_high = 0.693359375f, ln2_low = -2.12194442e-4f;
+    x = x > -16.0f ? x : -16.0f;
+    const float exponent = (x * log2_e + round) - round;
+    const float r = (x - exponent * ln2_high) - exponent * ln2_low;
+    float y = (float)(1.0 / 720);
+    y = y * r + (float)(1.0 / 120);
+    y = y * r + (float)(1.0 / 24);
+    y = y * r + (float)(1.0 / 6);
+    y = y * r + 0.5f;
+    y = y * r + 1.0f;
+    y = y * r + 1.0f;
+    /* y * 2^(exponent + 20) by integer addition to the exponent field. */
+    uint32_t bits;
+    memcpy(&bits, &y, sizeof bits);
+    bits += (uint32_t)((int32_t)exponent + 20) << 23;
+    memcpy(&y, &bits, sizeof y);
+    return (uint32_t)(int32_t)y;
+}
+
+int32_t edgegen_draw(const float *logits, int32_t legal, uint32_t uniform, float inverse_temperature,
+                     uint32_t *weights) {
+    const float top = greatest(logits, legal);
+    uint64_t total = 0;
+    for (int32_t i = 0; i < legal; i++) {
+        weights[i] = weight((logits[i] - top) * inverse_temperature);
+        total += weights[i];
+    }
+    if (total == 0) return 0;
+    /* uniform * total can exceed 64 bits; its upper part is exact in two. */
+    const uint64_t threshold = uniform * (total >> 32) + (uniform * (total & 0xFFFFFFFFu) >> 32);
+    uint64_t cumulative = 0;
+    int32_t i = 0;
+    while ((cumulative += weights[i]) <= threshold) i++;
+    return i;
+}
+
+int32_t edgegen_best(const float *logits, int32_t legal) {
+    const float top = greatest(logits, legal);
+    for (int32_t i = 0; i < legal; i++)
+        if (logits[i] == top) return i;
+    return 0;
+}
+
+int32_t edgegen_draw_label(uint64_t seed, uint64_t flow) {
+    const uint32_t uniform = edgegen_words(seed, flow, 0, EDGEGEN_LABELS).word[0];
+    int32_t label = 0;
+    while (label < edgegen_codec.labels - 1 && edgegen_codec.label_thresholds[label] <= uniform) label++;
+    return label;
+}

@@ -1,0 +1,18 @@
+/* How a token is drawn from logits: edgegen/runtime/sampling.py in C, the same bits. */
+#ifndef EDGEGEN_SAMPLE_H
+#define EDGEGEN_SAMPLE_H
+
+#include <stdint.h>
+
+/* The index of the token drawn from logits (legal,): the first whose cumulative weight exceeds uniform * total / 2^32;
+ * 0 where no logit is a number. weights (legal,) is scratch. */
+int32_t edgegen_draw(const float *logits, int32_t legal, uint32_t uniform, float inverse_temperature,
+                     uint32_t *weights);
+
+/* The index of the greatest logit, the lowest on ties, 0 where none is a number. */
+int32_t edgegen_best(const float *logits, int32_t legal);
+
+/* The label of a flow, drawn by the shares of the training flows. */
+int32_t edgegen_draw_label(uint64_t seed, uint64_t flow);
+
+#endif
