@@ -23,7 +23,9 @@ def certificate(host: Host, rng: random.Random) -> tuple[str, str]:
     """A self-signed certificate for the host's address, of some kind and length; returns the paths (cert, key)."""
     kind = rng.choice((["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], ["rsa:2048"], ["rsa:3072"]))
     subject = f"/O={'Example ' * rng.randint(1, 6)}/CN={rng.choice(NAMES)}"
-    names = ",".join([f"IP:{host.address}", *(f"DNS:{name}" for name in rng.sample(NAMES, rng.randint(1, 4)))])
+    names = ",".join(
+        [f"IP:{host.address}", *(f"DNS:{name}" for name in rng.sample(NAMES, rng.randint(1, 4)))]
+    )
     host.run(
         ["openssl", "req", "-x509", "-nodes", "-days", "90", "-newkey", *kind]
         + ["-keyout", "key.pem", "-out", "cert.pem", "-subj", subject, "-addext", f"subjectAltName={names}"],

@@ -44,7 +44,14 @@ def _reading(rng: random.Random) -> bytes:
 
 def _options(rng: random.Random, address: str) -> list[str]:
     # mosquitto_pub draws its own identifier otherwise, unseeded.
-    options = ["-h", address, "-i", f"dev-{rng.randrange(10 ** rng.randint(2, 12))}", "-q", str(rng.choice((0, 0, 1, 2)))]
+    options = [
+        "-h",
+        address,
+        "-i",
+        f"dev-{rng.randrange(10 ** rng.randint(2, 12))}",
+        "-q",
+        str(rng.choice((0, 0, 1, 2))),
+    ]
     options += ["-V", rng.choice(("311", "5")), "-k", str(rng.choice((15, 60)))]
     if rng.random() < 0.3:
         options += ["-u", "u" * rng.randint(3, 12), "-P", "p" * rng.randint(6, 32)]
@@ -65,7 +72,20 @@ def _act(rng: random.Random, address: str, authority: str) -> Act:
     if kind == "repeat":
         times, delay = rng.randint(2, 12), f"{rng.uniform(0.02, 0.25):.2f}"
         message = _reading(rng).replace(b"\0", b" ").decode(errors="replace")
-        return Act(["mosquitto_pub", *options, "-t", topic, "-m", message, "--repeat", str(times), "--repeat-delay", delay])
+        return Act(
+            [
+                "mosquitto_pub",
+                *options,
+                "-t",
+                topic,
+                "-m",
+                message,
+                "--repeat",
+                str(times),
+                "--repeat-delay",
+                delay,
+            ]
+        )
     return Act(["mosquitto_sub", *options, "-t", "state/#", "-C", str(rng.randint(1, RETAINED))])
 
 

@@ -22,13 +22,19 @@ read only = no
 """
 
 
-def _fill(folder_host: Host, name: str, rng: random.Random, files: int, largest: float) -> None:
-    folder = folder_host.folder / name
+def _fill(host: Host, name: str, rng: random.Random, files: int, largest: float) -> None:
+    folder = host.folder / name
     folder.mkdir(parents=True)
     for number in range(files):
         size = int(10 ** rng.uniform(1, largest))
-        content = rng.randbytes(size) if rng.random() < 0.5 else (f"{number} line of a log\n" * size).encode()[:size]
-        (folder / f"{rng.randbytes(rng.randint(2, 12)).hex()}.{rng.choice(('log', 'bin', 'csv'))}").write_bytes(content)
+        content = (
+            rng.randbytes(size)
+            if rng.random() < 0.5
+            else (f"{number} line of a log\n" * size).encode()[:size]
+        )
+        (
+            folder / f"{rng.randbytes(rng.randint(2, 12)).hex()}.{rng.choice(('log', 'bin', 'csv'))}"
+        ).write_bytes(content)
 
 
 def serve(host: Host, rng: random.Random) -> None:
@@ -46,7 +52,9 @@ def serve(host: Host, rng: random.Random) -> None:
 
 def _transfer(rng: random.Random, address: str, number: int) -> Act:
     options = [rng.choice(("-a", "-r", "-rt", "-az", "-ac"))]
-    options += rng.choice(([], [], ["--bwlimit=200"], ["--checksum"], ["--whole-file"], ["--inplace", "--no-whole-file"]))
+    options += rng.choice(
+        ([], [], ["--bwlimit=200"], ["--checksum"], ["--whole-file"], ["--inplace", "--no-whole-file"])
+    )
     kind = rng.choices(("list", "get", "again", "put", "dry"), (2, 4, 2, 3, 1))[0]
     remote = f"rsync://{address}/files/set{rng.randrange(FOLDERS)}/"
     if kind == "list":

@@ -16,14 +16,19 @@ SCALARS = (
     ".1.3.6.1.4.1.2021.4.6.0",
     ".1.3.6.1.4.1.2021.11.9.0",
 )
-SUBTREES = (".1.3.6.1.2.1.1", ".1.3.6.1.2.1.2.2", ".1.3.6.1.2.1.4", ".1.3.6.1.4.1.2021.10", ".1.3.6.1.4.1.2021.4")
+SUBTREES = (
+    ".1.3.6.1.2.1.1",
+    ".1.3.6.1.2.1.2.2",
+    ".1.3.6.1.2.1.4",
+    ".1.3.6.1.4.1.2021.10",
+    ".1.3.6.1.4.1.2021.4",
+)
 
 
 def serve(host: Host, rng: random.Random) -> None:
     config = f"""
 agentAddress udp:161
 rocommunity public
-rocommunity {"c" * rng.randint(5, 20)}
 sysName gw{rng.randrange(10**6)}.example
 sysLocation {"rack " * rng.randint(1, 20)}
 sysContact {"n" * rng.randint(4, 40)}@example.org
@@ -33,7 +38,16 @@ rouser {USER} auth
     (host.folder / "snmpd.conf").write_text(config)
     state = {"SNMP_PERSISTENT_DIR": str(host.folder / "state")}
     host.start(
-        ["snmpd", "-f", "-Lo", "-C", "-c", str(host.folder / "snmpd.conf"), "-p", str(host.folder / "snmpd.pid")],
+        [
+            "snmpd",
+            "-f",
+            "-Lo",
+            "-C",
+            "-c",
+            str(host.folder / "snmpd.conf"),
+            "-p",
+            str(host.folder / "snmpd.pid"),
+        ],
         env=state,
         ready=("udp", 161),
     )
@@ -50,7 +64,9 @@ def _who(rng: random.Random) -> list[str]:
 
 def _question(rng: random.Random, address: str) -> Act:
     who = [*_who(rng), "-t", "3", "-r", "2", "-On", address]
-    kind = rng.choices(("snmpget", "snmpgetnext", "snmpbulkget", "snmpwalk", "snmpbulkwalk"), (5, 2, 2, 2, 3))[0]
+    kind = rng.choices(
+        ("snmpget", "snmpgetnext", "snmpbulkget", "snmpwalk", "snmpbulkwalk"), (5, 2, 2, 2, 3)
+    )[0]
     if kind.startswith("snmpbulk") and who[1] == "1":
         kind = "snmpget"
     if kind == "snmpbulkget":
@@ -59,7 +75,9 @@ def _question(rng: random.Random, address: str) -> Act:
         return Act([kind, f"-Cr{rng.randint(2, 30)}", *who, rng.choice(SUBTREES)])
     if kind == "snmpwalk":
         # A walk asks once a value: short subtrees only.
-        return Act([kind, *who, rng.choice((".1.3.6.1.4.1.2021.10.1.3", ".1.3.6.1.2.1.1", ".1.3.6.1.2.1.2.2.1.2"))])
+        return Act(
+            [kind, *who, rng.choice((".1.3.6.1.4.1.2021.10.1.3", ".1.3.6.1.2.1.1", ".1.3.6.1.2.1.2.2.1.2"))]
+        )
     return Act([kind, *who, *rng.sample(SCALARS, rng.choice((1, 1, 2, 3, 5, 8)))])
 
 
