@@ -43,7 +43,9 @@ def record(
     written = write_flows(run.assemble(sessions, work.resolve(), flows), output, {"source": "EdgeLab"})
     print(f"{output}: {written:,} flows of {len(sessions) - len(failures)} sessions")
     if failures:
-        raise EdgegenError(f"{len(failures)} of {len(sessions)} sessions failed; run again to record just them")
+        raise EdgegenError(
+            f"{len(failures)} of {len(sessions)} sessions failed; run again to record just them"
+        )
 
 
 if __name__ == "__main__":

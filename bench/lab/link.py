@@ -72,7 +72,21 @@ def has_netem() -> bool:
     """Whether this kernel shapes links itself."""
     name = f"lab-probe-{random.SystemRandom().randrange(10**6)}"
     _ip("netns", "add", name)
-    command = ["ip", "netns", "exec", name, "tc", "qdisc", "add", "dev", "lo", "root", "netem", "delay", "1ms"]
+    command = [
+        "ip",
+        "netns",
+        "exec",
+        name,
+        "tc",
+        "qdisc",
+        "add",
+        "dev",
+        "lo",
+        "root",
+        "netem",
+        "delay",
+        "1ms",
+    ]
     try:
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
     finally:

@@ -7,6 +7,7 @@ import subprocess
 import venv
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -18,6 +19,9 @@ from bench.lab.link import PROFILES
 from bench.lab.scenario import Scenario
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.flow import Flow
+from edgegen.readers import open_flows
+from edgegen.readers.options import Options
+from edgegen.readers.report import Report
 
 MAX_PACKETS = 32
 TRIES = 3
@@ -100,17 +104,13 @@ def capture(sessions: Sequence[Session], work: Path, jobs: int) -> list[str]:
 
 
 def flows_of(session: Session, work: Path) -> list[Flow]:
-    """The flows of one capture, cut to their first packets with payload, times in whole microseconds."""
-    from edgegen.readers import open_flows
-
+    """The flows of one capture: first packets with payload, times in whole microseconds."""
     path = work / "captures" / f"{session.name}.pcap"
-    found = []
-    for flow in open_flows(path, "pcap"):
-        iat = [round(seconds, 6) for seconds in flow.iat[:MAX_PACKETS]]
-        cut = Flow(session.scenario.label, flow.pl[:MAX_PACKETS], flow.dir[:MAX_PACKETS], iat, flow.proto, session.name)
-        if cut.pl:
-            found.append(cut)
-    return found
+    options = Options(label=session.scenario.label, max_packets=MAX_PACKETS)
+    return [
+        replace(flow, iat=[round(seconds, 6) for seconds in flow.iat], session=session.name)
+        for flow in open_flows(path, options, Report())
+    ]
 
 
 def assemble(sessions: Sequence[Session], work: Path, flows: int) -> Iterator[Flow]:

@@ -7,7 +7,13 @@ from bench.lab.scenario import Host, Scenario
 
 NAMES = 60
 WORDS = "www api cdn static img mail push telemetry time gw sensor-4711 eu-west-1 assets node login update".split()
-ZONES = ("example", "example.com", "plant-7.example.org", "svc.cluster.example", "d3a9x7f0k2.cloud-provider.example.net")
+ZONES = (
+    "example",
+    "example.com",
+    "plant-7.example.org",
+    "svc.cluster.example",
+    "d3a9x7f0k2.cloud-provider.example.net",
+)
 
 
 def _names(rng: random.Random) -> list[str]:
@@ -78,7 +84,9 @@ def serve(host: Host, rng: random.Random) -> None:
 
 def _dig(rng: random.Random, address: str, names: list[str]) -> Act:
     options = ["+tries=2", "+time=4", "+norecurse" if rng.random() < 0.1 else "+recurse"]
-    options += rng.choice((["+dnssec"], ["+noedns"], [f"+bufsize={rng.choice((512, 1232, 4096))}"], ["+nocookie"], []))
+    options += rng.choice(
+        (["+dnssec"], ["+noedns"], [f"+bufsize={rng.choice((512, 1232, 4096))}"], ["+nocookie"], [])
+    )
     if rng.random() < 0.3:
         options += ["+tcp", "+keepopen"]
     queries = []

@@ -7,7 +7,12 @@ from bench.lab.scenario import Host, Scenario
 from bench.lab.servers import NAMES, nginx
 
 FILMS = 3
-SOURCES = ("testsrc2", "mandelbrot", "life=mold=10:ratio=0.3:death_color=#C83232:life_color=#00ff00", "cellauto")
+SOURCES = (
+    "testsrc2",
+    "mandelbrot",
+    "life=mold=10:ratio=0.3:death_color=#C83232:life_color=#00ff00",
+    "cellauto",
+)
 SIZES = ("426x240", "640x360", "854x480")
 
 
@@ -22,8 +27,24 @@ def serve(host: Host, rng: random.Random) -> None:
         host.run(
             ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", video]
             + ["-f", "lavfi", "-i", f"sine=frequency={rng.randint(200, 900)}", "-t", "8", "-threads", "1"]
-            + ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", str(rng.choice((25, 50)))]
-            + ["-b:v", f"{rng.choice((300, 800, 2000))}k", "-c:a", "aac", "-b:a", f"{rng.choice((48, 96, 160))}k"]
+            + [
+                "-c:v",
+                "libx264",
+                "-preset",
+                "ultrafast",
+                "-pix_fmt",
+                "yuv420p",
+                "-g",
+                str(rng.choice((25, 50))),
+            ]
+            + [
+                "-b:v",
+                f"{rng.choice((300, 800, 2000))}k",
+                "-c:a",
+                "aac",
+                "-b:a",
+                f"{rng.choice((48, 96, 160))}k",
+            ]
             + ["-f", "hls", "-hls_time", str(rng.choice((1, 2))), "-hls_playlist_type", "vod", *fragmented]
             + [str(film / "index.m3u8")],
             check=True,
@@ -36,7 +57,9 @@ def _player(rng: random.Random, address: str) -> Act:
     film = f"https://{address}/film{rng.randrange(FILMS)}/index.m3u8"
     persistent = str(int(rng.random() < 0.6))
     options = ["-http_persistent", persistent, "-http_multiple", str(int(rng.random() < 0.5))]
-    agent = rng.choice(("Lavf/59", "VLC/3.0.18 LibVLC/3.0.18", "AppleCoreMedia/1.0.0.21F79 (Apple TV; U; CPU OS 17_5)"))
+    agent = rng.choice(
+        ("Lavf/59", "VLC/3.0.18 LibVLC/3.0.18", "AppleCoreMedia/1.0.0.21F79 (Apple TV; U; CPU OS 17_5)")
+    )
     watched = f"{rng.uniform(1, 5):.1f}"
     # ffmpeg ends with a complaint where a segment is cut off by the end of what is watched.
     reading = ["-re", "-user_agent", agent, *options, "-i", film, "-t", watched]
@@ -46,7 +69,9 @@ def _player(rng: random.Random, address: str) -> Act:
 def _downloader(rng: random.Random, address: str, segments: list[str]) -> Act:
     """A player with its own loop: playlist, then segments one after the other on one connection, at some rate."""
     name = rng.choice(NAMES)
-    pace = rng.choice((["--rate", "1/s"], ["--rate", "2/s"], ["--limit-rate", f"{rng.randint(60, 400)}k"], []))
+    pace = rng.choice(
+        (["--rate", "1/s"], ["--rate", "2/s"], ["--limit-rate", f"{rng.randint(60, 400)}k"], [])
+    )
     first = rng.randrange(len(segments))
     wanted = ["index.m3u8", *segments[first : first + rng.randint(1, 4)]]
     urls = [part for path in wanted for part in ("-o", "/dev/null", f"https://{name}/film0/{path}")]

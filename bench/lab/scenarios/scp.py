@@ -33,7 +33,14 @@ def _copy(client: Host, address: str, rng: random.Random) -> Act:
         script = "\n".join([f"cd {client.folder.parent}/server", *extra, *verbs])
         return Act(["sftp", *options, "-b", "-", f"root@{address}"], script.encode())
     if kind == "tar":
-        return Act(["ssh", *options, f"root@{address}", f"tar -C {client.folder.parent}/server -cz {' '.join(names)}"])
+        return Act(
+            [
+                "ssh",
+                *options,
+                f"root@{address}",
+                f"tar -C {client.folder.parent}/server -cz {' '.join(names)}",
+            ]
+        )
     options += rng.choice((["-O"], [])) + rng.choice((["-l", str(rng.randint(1000, 8000))], [], [], ["-p"]))
     if rng.random() < 0.5:
         return Act(["scp", "-q", *options, *names[:1], f"{remote}/{target}"])

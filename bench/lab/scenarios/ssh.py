@@ -27,7 +27,15 @@ LINES = (
     "head -c 3000 /dev/urandom | base64",
     "ip -br address",
 )
-BATCH = (*LINES, "cat /etc/services", "seq 1 5000", "sleep 0.3; date", "ls -lR /etc/apt", "true", "cat /proc/meminfo")
+BATCH = (
+    *LINES,
+    "cat /etc/services",
+    "seq 1 5000",
+    "sleep 0.3; date",
+    "ls -lR /etc/apt",
+    "true",
+    "cat /proc/meminfo",
+)
 
 
 def _shell(rng: random.Random, options: list[str], address: str) -> Act:
