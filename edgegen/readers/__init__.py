@@ -38,6 +38,7 @@ def open_flows(
     Raises EdgegenError where the file is none of them.
     """
     report = Report() if report is None else report
+    report.source = path.name
     if format not in ("auto", *FORMATS):
         raise UsageError(f"format {format} is not known: say auto, {', '.join(FORMATS)}")
     name = detect(path) if format == "auto" else format
@@ -75,6 +76,7 @@ def import_flows(
     for source in sources:
         for path in _files(source):
             if source.is_dir() and format == "auto" and detect(path) is None:
+                report.source = path.name
                 report.count("files that are no capture and no data set")
                 continue
             for flow in open_flows(path, options, report, format):

@@ -14,7 +14,7 @@ NO_PAYLOAD = "flows without payload"
 def build_flow(
     label: Any, pl: Any, direction: Any, iat: Any, proto: Any, session: Any, options: Options, report: Report
 ) -> Flow | None:
-    """The flow of one record, cut and filtered as `options` say; None, with a reason in `report`, if it has none.
+    """The flow of one record, cut and filtered as `options` say; None, and a reason in `report`, without one.
 
     pl, direction (0 client to server, 1 back) and iat (seconds) should be lists of one length.
     """

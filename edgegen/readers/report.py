@@ -3,6 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass, field
 
+# Files named with a reason; an import may have thousands.
+NAMED_FILES = 3
+
 
 @dataclass
 class Report:
@@ -10,17 +13,31 @@ class Report:
 
     records: packets of captures and rows of data sets seen
     flows:   flows handed on
-    reasons: for each reason why something was left out or changed, how often
+    source:  the file being read, to which reasons are booked
+    by_file: for each reason why something was left out or changed, how often in which file
     """
 
     records: int = 0
     flows: int = 0
-    reasons: Counter[str] = field(default_factory=Counter)
+    source: str = ""
+    by_file: dict[str, Counter[str]] = field(default_factory=dict)
 
-    def count(self, reason: str, times: int = 1) -> None:
-        """Add `times` to a reason, worded so that it reads after a number ("3 packets that ...")."""
-        self.reasons[reason] += times
+    def count(self, reason: str) -> None:
+        """Book one more for a reason, worded so that it reads after a number ("3 packets that ...")."""
+        self.by_file.setdefault(reason, Counter())[self.source] += 1
+
+    @property
+    def reasons(self) -> Counter[str]:
+        """How often each reason came up, over all files."""
+        return Counter({reason: files.total() for reason, files in self.by_file.items()})
 
     def lines(self) -> list[str]:
-        """One line for each reason, the most frequent first."""
-        return [f"{times:,} {reason}" for reason, times in self.reasons.most_common()]
+        """One line for each reason, the most frequent first, with the files it concerns most."""
+        lines = []
+        for reason, times in self.reasons.most_common():
+            files = self.by_file[reason].most_common()
+            named = [f"{name} {n:,}" for name, n in files[:NAMED_FILES]]
+            if len(files) > NAMED_FILES:
+                named.append(f"{len(files) - NAMED_FILES:,} more files")
+            lines.append(f"{times:,} {reason} ({', '.join(named)})")
+        return lines
