@@ -1,9 +1,9 @@
 """The selective scan for CPUs: the reference's numbers, several times faster in training.
 
-Autograd through a loop over time keeps a dozen tensors of (batch, dim, state) for every position. Here the loop
-runs in place over a few rows at a time, so that their states stay in cache, and the backward pass computes the
-states again instead of storing them. Inside, the layout is (time, batch, state, dim): the inner loops are long and
-contiguous, and the sums over dim or state are batched matrix products.
+Autograd through a loop over time keeps a dozen tensors of (batch, dim, state) for every position. Here the
+loop runs in place over a few rows at a time, so that their states stay in cache, and the backward pass
+computes the states again instead of storing them. Inside, the layout is (time, batch, state, dim): the inner
+loops are long and contiguous, and the sums over dim or state are batched matrix products.
 """
 
 from collections.abc import Iterator
@@ -31,8 +31,9 @@ def selective_scan(
     lengths: Tensor | None = None,
     return_last_state: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """As `reference.selective_scan`."""
-    u, delta, B, C = (x.permute(2, 0, 1) for x in (u, delta, B, C))
+    """As `reference.selective_scan`; the state is kept in the precision of A, whatever that of the inputs."""
+    precision = u.dtype
+    u, delta, B, C = (x.permute(2, 0, 1).to(A.dtype) for x in (u, delta, B, C))
     if delta_bias is not None:
         delta = delta + delta_bias
     if delta_softplus:
@@ -50,7 +51,7 @@ def selective_scan(
         y = y * F.silu(z.permute(2, 0, 1))
     if real is not None:
         y = torch.where(real, y, 0.0)
-    y = y.permute(1, 2, 0)
+    y = y.permute(1, 2, 0).to(precision)
     return (y, last.transpose(1, 2)) if return_last_state else y
 
 

@@ -1,0 +1,110 @@
+"""A run folder: the best weights, what they are, and what it takes to go on after a kill.
+
+model.safetensors   weights of the epoch with the lowest validation loss
+config.json         the model's sizes, the codec, and where they come from
+last.safetensors    weights and optimiser after the last whole epoch
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from edgegen import models
+from edgegen.codec import Codec
+from edgegen.errors import EdgegenError
+from edgegen.models import Generator
+
+MODEL, CONFIG, LAST = "model.safetensors", "config.json", "last.safetensors"
+
+
+def save(run: Path, model: Generator) -> None:
+    """Write the best weights."""
+    _write_tensors(run / MODEL, model.state_dict(), {})
+
+
+def save_config(run: Path, config: dict[str, Any]) -> None:
+    """Write what a run is; `load` reads the entries `model` and `codec`."""
+    _replace(run / CONFIG, lambda path: path.write_text(json.dumps(config, indent=1) + "\n"))
+
+
+def load(run: Path) -> tuple[Generator, Codec, dict[str, Any]]:
+    """Model (for evaluation, on the CPU), codec and config of a run; EdgegenError says what is wrong."""
+    for name in (CONFIG, MODEL):
+        if not (run / name).is_file():
+            raise EdgegenError(
+                f"{run} is not a finished run: {name} is missing; train it with 'edgegen train'"
+            )
+    try:
+        config = json.loads((run / CONFIG).read_text())
+        codec, sizes = Codec.from_json(config["codec"]), models.from_json(config["model"])
+        model = models.create(sizes).eval()
+        model.load_state_dict(load_file(run / MODEL))
+    except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError, EdgegenError) as error:
+        reason = str(error).splitlines()[0].rstrip(".:")
+        raise EdgegenError(f"the run {run} is damaged ({reason}): train it again") from error
+    return model, codec, config
+
+
+def save_last(
+    run: Path, model: Generator, optimiser: torch.optim.Optimizer, progress: dict[str, Any]
+) -> None:
+    """Write everything `load_last` needs to go on; `progress` is any JSON."""
+    tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
+    for index, state in optimiser.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
+    _write_tensors(run / LAST, tensors, {"progress": json.dumps(progress)})
+
+
+def load_last(run: Path, model: Generator, optimiser: torch.optim.Optimizer) -> None:
+    """Set model and optimiser to where `save_last` left them."""
+    weights: dict[str, Tensor] = {}
+    states: dict[int, dict[str, Tensor]] = {}
+    try:
+        for name, tensor in load_file(run / LAST).items():
+            kind, rest = name.split(".", 1)
+            if kind == "model":
+                weights[rest] = tensor
+            else:
+                index, field = rest.split(".")
+                states.setdefault(int(index), {})[field] = tensor
+        model.load_state_dict(weights)
+        optimiser.load_state_dict(optimiser.state_dict() | {"state": states})
+    except (SafetensorError, RuntimeError, ValueError) as error:
+        raise EdgegenError(f"{run / LAST} is damaged: remove the run and train it again") from error
+
+
+def read_progress(run: Path) -> dict[str, Any] | None:
+    """What `save_last` was given, or None where no epoch was finished yet."""
+    if not (run / LAST).is_file():
+        return None
+    try:
+        with safe_open(run / LAST, "pt") as file:
+            progress: dict[str, Any] = json.loads(file.metadata()["progress"])
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise EdgegenError(f"{run / LAST} is damaged: remove the run and train it again") from error
+    return progress
+
+
+def _write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    _replace(path, lambda partial: save_file(plain, partial, metadata))
+
+
+def _replace(path: Path, write: Any) -> None:
+    """Let `write` fill a temporary file beside `path`, then rename it; on failure nothing is left behind."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        write(partial)
+        os.replace(partial, path)
+    except OSError as error:
+        raise EdgegenError(f"cannot write {path}: {error.strerror or error}") from error
+    except SafetensorError as error:
+        raise EdgegenError(f"cannot write {path}: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)

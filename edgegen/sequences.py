@@ -1,0 +1,64 @@
+"""Flows as padded token tensors, and what a model says of them."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from edgegen.codec import Codec
+from edgegen.flow import Flow
+from edgegen.models import Generator
+
+PAD = -1
+
+
+def encode(codec: Codec, flows: Sequence[Flow]) -> Tensor:
+    """Token ids (flows, codec.length), int64, PAD after <end>."""
+    tokens = torch.full((len(flows), codec.length), PAD)
+    for row, flow in zip(tokens, flows, strict=True):
+        sequence = codec.encode(flow)
+        row[: len(sequence)] = torch.tensor(sequence)
+    return tokens
+
+
+def choices(codec: Codec) -> dict[tuple[int, int], list[int]]:
+    """Legal token bounds -> the positions that have them, without positions where only one token is legal."""
+    groups: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for position in range(1, codec.length):
+        low, high = codec.legal(position)
+        if high - low > 1:
+            groups[low, high].append(position)
+    return groups
+
+
+def free(codec: Codec, tokens: Tensor) -> Tensor:
+    """Where a token of `tokens` (batch, time) was a choice: neither the label, nor forced, nor PAD."""
+    chosen = [position for positions in choices(codec).values() for position in positions]
+    mask = torch.zeros(codec.length, dtype=torch.bool, device=tokens.device)
+    mask[chosen] = True
+    return mask[: tokens.shape[1]] & (tokens != PAD)
+
+
+def nats(model: Generator, codec: Codec, tokens: Tensor) -> Tensor:
+    """-log p of every token that was a choice, in no particular order, given those before it.
+
+    Probabilities are over the legal tokens of a position only, so a model spends nothing on the grammar, and
+    the head is computed for those rows of the table alone. tokens: (batch, time).
+    """
+    longest = int((tokens != PAD).sum(1).max())
+    tokens = tokens[:, :longest]
+    table = model.table()
+    inputs = tokens[:, : min(longest - 1, codec.steps)].clamp(min=0)
+    hidden = model.hidden(F.embedding(inputs, table))
+    losses = []
+    for (low, high), positions in choices(codec).items():
+        within = torch.tensor([p for p in positions if p < longest], device=tokens.device)
+        if not len(within):
+            continue
+        targets = tokens[:, within]
+        real = targets != PAD
+        logits = F.linear(hidden[:, within - 1][real], table[low:high])
+        losses.append(F.cross_entropy(logits.float(), targets[real] - low, reduction="none"))
+    return torch.cat(losses)
