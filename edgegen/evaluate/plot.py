@@ -54,7 +54,7 @@ def plot_comparison(real: Sequence[Flow], synthetic: Sequence[Flow], path: Path)
         left, right = panel.subplots(1, 2, sharey=True)
         _draw_lengths(left, *sides)
         _draw_times(right, *sides)
-    _legend(figure)
+    _legend(figure, columns=5 if across > 1 else 3)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=130)
     with whole_file(path) as file:
@@ -94,10 +94,10 @@ def _finish(axes: "Axes") -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _legend(figure: "Figure") -> None:
+def _legend(figure: "Figure", columns: int) -> None:
     from matplotlib.lines import Line2D
 
     colours = ((CLIENT, "client to server"), (SERVER, "server to client"), (TIME, "both directions"))
     handles = [Line2D([], [], color="#555555", label=name, **style) for name, style in STYLES]
     handles += [Line2D([], [], color=colour, linewidth=3, label=name) for colour, name in colours]
-    figure.legend(handles=handles, loc="outside upper center", ncols=len(handles), frameon=False, fontsize=9)
+    figure.legend(handles=handles, loc="outside upper center", ncols=columns, frameon=False, fontsize=9)
