@@ -37,7 +37,7 @@ class Split:
 def split(flows: Sequence[Flow], seed: int = 0) -> Split:
     """Split `flows` about 80 : 10 : 10 within each label, all flows of a (label, session) into one part.
 
-    A label with fewer than three sessions, or with flows of unknown session, is split by flow instead:
+    A label with fewer than three sessions, or whose sessions are unknown or one a flow, is split by flow:
     neighbours in one capture then stand on both sides, which flatters every figure, so it is recorded.
     The parts depend on the flows, their order and the seed alone. Every label is in the training part.
     """
@@ -49,7 +49,7 @@ def split(flows: Sequence[Flow], seed: int = 0) -> Split:
         sessions: dict[str, list[Flow]] = {}
         for flow in members:
             sessions.setdefault(flow.session, []).append(flow)
-        if len(sessions) < 3 or "" in sessions:
+        if len(sessions) < 3 or "" in sessions or len(sessions) == len(members):
             made.by_flow.append(label)
             sessions = {str(i): [flow] for i, flow in enumerate(members)}
         order = sorted(sessions, key=lambda name: _rank(seed, label, name))

@@ -1,0 +1,130 @@
+"""Train the models on a flow table and compare them with Markov chains of the same tokens.
+
+    python bench/training.py FLOWS --arch llama --arch mamba --epochs 12 -o bench/results/training-NAME.json
+
+A run that is already there, whole or broken off, is gone on with. Every figure but the seconds is of flows held
+out by session. Prints a table, then one line of JSON, which it also writes with `-o`.
+"""
+
+import argparse
+import json
+import os
+import statistics
+from pathlib import Path
+from typing import Any
+
+import machine
+import markov
+from rich.console import Console
+from rich.table import Table
+
+from edgegen import checkpoint
+from edgegen.codec import Codec
+from edgegen.evaluate.likelihood import nats_per_token
+from edgegen.flow import Flow
+from edgegen.readers import read_flows
+from edgegen.split import Split, split
+from edgegen.train import train
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("flows", type=Path)
+    parser.add_argument("--arch", action="append", default=[])
+    parser.add_argument("--size", default="base")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("-o", "--output", type=Path)
+    options = parser.parse_args()
+
+    facts = machine.facts("edgegen", "torch", "numpy", "pyarrow")
+    flows = read_flows(options.flows)
+    parts = split(flows, options.seed)
+    codec = Codec.fit(parts.train)
+    rows = [chain_row(codec, parts, context) for context in ("token", "packet")]
+    for arch in options.arch:
+        run = options.runs / f"{options.flows.stem}-{arch}-{options.size}"
+        train(
+            options.flows,
+            run,
+            arch,
+            options.size,
+            epochs=options.epochs,
+            minutes=options.minutes,
+            seed=options.seed,
+            threads=options.threads,
+            resume=(run / checkpoint.LAST).exists(),
+        )
+        rows.append(model_row(run, codec, parts))
+
+    result = {"data": options.flows.name, "split": parts.to_json(), "machine": facts, "rows": rows}
+    Console(width=140).print(table_of(result))
+    print(json.dumps(result))
+    if options.output:
+        partial = options.output.with_suffix(".partial")
+        partial.write_text(json.dumps(result, indent=1) + "\n")
+        os.replace(partial, options.output)
+
+
+def chain_row(codec: Codec, parts: Split, context: markov.Context) -> dict[str, Any]:
+    """Smoothing is tuned inside the training part; the chain is then fitted to all of it."""
+    weights = markov.tune(codec, parts.train, context)
+    chain = markov.fit(markov.events_of(codec, parts.train, context))
+
+    def figures(flows: list[Flow]) -> dict[str, float]:
+        losses = chain.nats(markov.events_of(codec, flows, context), weights)
+        packets = sum(min(len(flow), codec.max_packets) for flow in flows)
+        return {"per_token": float(losses.mean()), "per_packet": float(losses.sum() / packets)}
+
+    return {
+        "model": f"Markov chain, previous {context}",
+        "weights": weights,
+        "validation": figures(parts.validation),
+        "test": figures(parts.test),
+    }
+
+
+def model_row(run: Path, codec: Codec, parts: Split) -> dict[str, Any]:
+    """The best epoch of a run, measured anew from its weights."""
+    model, trained_codec, config = checkpoint.load(run)
+    if trained_codec != codec:
+        raise SystemExit(f"{run} was trained with another codec: its figures cannot be compared")
+
+    def figures(flows: list[Flow]) -> dict[str, float]:
+        likelihood = nats_per_token(model, codec, flows)
+        return {"per_token": likelihood.per_token, "per_packet": likelihood.per_packet}
+
+    seconds = [record["seconds"] for record in config["history"]]
+    return {
+        "model": f"{config['arch']} {config['size']}",
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "validation": figures(parts.validation),
+        "test": figures(parts.test),
+        "epochs": len(seconds),
+        "seconds_per_epoch": statistics.median(seconds),
+        "history": config["history"],
+        "provenance": config["provenance"],
+    }
+
+
+def table_of(result: dict[str, Any]) -> Table:
+    table = Table(title=f"{result['data']}: nats on flows of held-out sessions")
+    table.add_column("model")
+    for name in ("validation, a token", "a packet", "test, a token", "a packet", "epochs", "s an epoch"):
+        table.add_column(name, justify="right")
+    for row in result["rows"]:
+        losses = [
+            f"{row[part][unit]:.3f}"
+            for part in ("validation", "test")
+            for unit in ("per_token", "per_packet")
+        ]
+        cost = [str(row.get("epochs", "")), f"{row['seconds_per_epoch']:.1f}" if "epochs" in row else ""]
+        table.add_row(row["model"], *losses, *cost)
+    return table
+
+
+if __name__ == "__main__":
+    main()
