@@ -61,6 +61,19 @@ def data_info(flows: Annotated[Path, typer.Argument(metavar="FLOWS", help="A tab
         print(f"  {line}", file=sys.stderr)
 
 
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("-o", metavar="DIR", help="Folder for what it makes.")] = Path(
+        "edgegen-demo"
+    ),
+    minutes: Annotated[float, typer.Option(help="Time to train for.")] = 1.5,
+) -> None:
+    """Train, export, generate and compare on the shipped data, in a few minutes."""
+    from edgegen.demo import demo as run_demo
+
+    run_demo(out, minutes)
+
+
 def main() -> None:
     """Run a verb; an error is one sentence on stderr and exit status 1 (the job) or 2 (its usage)."""
     try:
