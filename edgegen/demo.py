@@ -1,0 +1,119 @@
+"""All of it on the shipped data: train, export, generate, and say how large, how fast and how alike."""
+
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.status import Status
+from rich.table import Table
+
+from edgegen import checkpoint
+from edgegen.bundle import Bundle
+from edgegen.datasets import edgelab
+from edgegen.errors import EdgegenError, UsageError
+from edgegen.evaluate.compare import compare, copy_rate, cut, print_comparison
+from edgegen.evaluate.latency import Latency, latencies
+from edgegen.evaluate.plot import plot_comparison
+from edgegen.export import export
+from edgegen.export.targets import native
+from edgegen.readers import read_flows
+from edgegen.runtime import generate
+from edgegen.split import split
+from edgegen.tables import print_table
+from edgegen.train import train
+from edgegen.writers import write_flows
+
+FLOWS = 1_000
+SEED = 0
+
+
+def demo(out: Path, minutes: float, data: Path | None = None) -> None:
+    """Train a tiny LLaMA for `minutes`, and leave run, bundle, flows and picture in the folder `out`.
+
+    data: a flow table in place of EdgeLab. What an earlier demo left in `out` is replaced.
+    """
+    if not minutes > 0:
+        raise UsageError(f"--minutes {minutes:g} leaves no time to train: give a positive number")
+    data = data or edgelab()
+    run = _fresh_run(out)
+    train(data, run, "llama", "tiny", minutes=minutes, seed=SEED)
+    model, codec, config = checkpoint.load(run)
+    parameters, best = sum(p.numel() for p in model.parameters()), config["best"]
+    epochs, seconds = len(config["history"]), sum(epoch["seconds"] for epoch in config["history"])
+    print(
+        f"train     tiny LLaMA, {parameters:,} parameters, {epochs} epochs in {seconds:.0f} s on {data.name}"
+    )
+    print(f"          validation loss {best['validation']:.3f} nats per token in epoch {best['epoch']}")
+
+    start = time.monotonic()
+    with _status("Exporting: step graph, int8, compiled engine"):
+        export(run, out / "demo.edgegen", int8=True, targets=(native(),))
+    bundle = Bundle.open(out / "demo.edgegen")
+    print(f"export    {bundle.path} for {native()} in {time.monotonic() - start:.0f} s")
+
+    start = time.monotonic()
+    synthetic = list(generate(bundle, FLOWS, seed=SEED))
+    print(f"generate  {FLOWS:,} flows in {time.monotonic() - start:.2f} s, loading included")
+    for suffix in (".pcap", ".parquet"):
+        write_flows(synthetic, out / f"flows{suffix}")
+        print(f"          {out / f'flows{suffix}'}")
+
+    print()
+    print_table(_sizes(bundle))
+    print()
+    with _status("Timing the engines"):
+        timed = latencies(model, bundle, seed=SEED)
+    print_table(_latency_table(timed))
+    print()
+    parts = split(read_flows(data), SEED)
+    real, training = cut(parts.test, codec.max_packets), cut(parts.train, codec.max_packets)
+    print_comparison(compare(real, synthetic, training))
+    copies = (copy_rate(flows, training) for flows in (synthetic, real))
+    print(
+        "\ncopies: {:.1%} of the synthetic flows, {:.1%} of the real ones the model has not seen,".format(
+            *copies
+        )
+    )
+    print("have the lengths and directions of a training flow")
+    plot_comparison(real, synthetic, out / "comparison.png")
+    print(f"\npicture   {out / 'comparison.png'}")
+
+
+def _fresh_run(out: Path) -> Path:
+    """The run folder in `out`, without the checkpoint of an earlier demo."""
+    run = out / "run"
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        for name in (checkpoint.CONFIG, checkpoint.MODEL, checkpoint.LAST):
+            (run / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise EdgegenError(
+            f"cannot use the folder {out} ({error.strerror}): choose another with -o"
+        ) from error
+    return run
+
+
+def _status(text: str) -> Status:
+    """A spinner on a terminal, nothing elsewhere."""
+    return Console(stderr=True, quiet=not sys.stderr.isatty()).status(text)
+
+
+def _sizes(bundle: Bundle) -> Table:
+    table = Table(title="Sizes", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("file")
+    table.add_column("KB", justify="right")
+    for name in bundle.files:
+        table.add_row(name, f"{(bundle.path / name).stat().st_size / 1e3:,.0f}")
+    return table
+
+
+def _latency_table(timed: list[Latency]) -> Table:
+    title = "One flow, one thread, median"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("engine")
+    for name in ("ms", "flows as the compiled engine's"):
+        table.add_column(name, justify="right")
+    for row in timed:
+        table.add_row(row.engine, f"{row.milliseconds:.2f}", f"{row.same:.0%}")
+    return table

@@ -1,0 +1,100 @@
+"""How long one flow takes, engine by engine: the same flows, one at a time, on one thread."""
+
+import copy
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgegen.bundle import Bundle
+from edgegen.models import Generator
+from edgegen.runtime.engine import Engine, StepperEngine, open_engine
+from edgegen.runtime.loop import Sequences
+from edgegen.runtime.onnxruntime import OnnxStepper
+from edgegen.runtime.sampling import draw_labels
+
+FLOWS = 30
+
+
+class TorchStepper:
+    """A model in PyTorch, `width` rows at a time."""
+
+    def __init__(self, model: Generator, width: int) -> None:
+        self.width = width
+        self._model = model.eval()
+        self._state = model.initial_state(width)
+
+    def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Logits (width, vocabulary) from tokens (width,) at positions (width,)."""
+        with torch.inference_mode():
+            token, position = (torch.from_numpy(ids.astype(np.int64)) for ids in (tokens, positions))
+            logits, *state = self._model.step(token, position, *self._state)
+        self._state = tuple(state)
+        return logits.numpy()
+
+
+@dataclass(frozen=True)
+class Latency:
+    """engine: in words; milliseconds: median per flow; same: share of flows equal to the compiled engine's."""
+
+    engine: str
+    milliseconds: float
+    same: float
+
+
+def latencies(model: Generator, bundle: Bundle, flows: int = FLOWS, seed: int = 0) -> list[Latency]:
+    """Flows 1 .. `flows` of a seed in PyTorch, ONNX Runtime (fp32 and int8) and the compiled engine.
+
+    model: what the bundle was exported from, left as it is. Flow 0 is generated before, untimed. Loading is not counted.
+    """
+    # Summing the table anew in every step would make PyTorch look slow.
+    folded = copy.deepcopy(model)
+    folded.fold()
+    engines: dict[str, Engine] = {
+        "PyTorch fp32": StepperEngine("pytorch", bundle.codec, TorchStepper(folded, 1)),
+        "ONNX Runtime fp32": _onnxruntime(bundle, "model.onnx"),
+        "ONNX Runtime int8": _onnxruntime(bundle, "model.int8.onnx"),
+        "compiled int8": open_engine(bundle, "native", 1),
+    }
+    labels = draw_labels(bundle.codec, seed, 0, flows + 1).tolist()
+    with _one_thread():
+        runs = {name: _run(engine, labels, seed) for name, engine in engines.items()}
+    for engine in engines.values():
+        engine.close()
+    compiled = runs["compiled int8"][1]
+    return [Latency(name, median, _same(made, compiled)) for name, (median, made) in runs.items()]
+
+
+def _onnxruntime(bundle: Bundle, graph: str) -> Engine:
+    return StepperEngine(graph, bundle.codec, OnnxStepper(str(bundle.path / graph), 1))
+
+
+def _run(engine: Engine, labels: list[int], seed: int) -> tuple[float, list[Sequences]]:
+    """Median milliseconds, and the sequences of all flows but the first."""
+    made, milliseconds = [], []
+    for flow, label in enumerate(labels):
+        start = time.perf_counter()
+        sequences = engine.generate([label], seed, flow, 1.0)
+        milliseconds.append(1e3 * (time.perf_counter() - start))
+        made.append(sequences)
+    return statistics.median(milliseconds[1:]), made[1:]
+
+
+def _same(made: list[Sequences], reference: list[Sequences]) -> float:
+    equal = (np.array_equal(a.tokens, b.tokens) for a, b in zip(made, reference, strict=True))
+    return sum(equal) / len(made)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
