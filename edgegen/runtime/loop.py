@@ -42,7 +42,12 @@ class Sequences:
 
 
 def generate_tokens(
-    codec: Codec, stepper: Stepper, labels: Sequence[int], seed: int = 0, first: int = 0, temperature: float = 1.0
+    codec: Codec,
+    stepper: Stepper,
+    labels: Sequence[int],
+    seed: int = 0,
+    first: int = 0,
+    temperature: float = 1.0,
 ) -> Sequences:
     """The sequences of flows first, first + 1, ... one for each of `labels` (label indices).
 
@@ -75,7 +80,9 @@ def generate_tokens(
             tokens[flow[group], at] = low + chosen
             places[flow[group], at] = block[:, 1]
         forced = active & (position == codec.steps)
-        tokens[flow[forced], -1] = np.where(tokens[flow[forced], position[forced]] == codec.end, PADDING, codec.end)
+        tokens[flow[forced], -1] = np.where(
+            tokens[flow[forced], position[forced]] == codec.end, PADDING, codec.end
+        )
         for row in rows[active]:
             if forced[row] or tokens[flow[row], position[row]] == codec.end:
                 flow[row], position[row], waiting = waiting, 0, waiting + 1

@@ -22,7 +22,9 @@ def philox(counter: ArrayLike, key: tuple[int, int]) -> NDArray[np.uint32]:
     k0, k1 = key
     for _ in range(ROUNDS):
         p0, p1 = MULTIPLIERS[0] * c[0], MULTIPLIERS[1] * c[2]
-        c = np.stack(((p1 >> HALF) ^ c[1] ^ np.uint64(k0), p1 & LOW, (p0 >> HALF) ^ c[3] ^ np.uint64(k1), p0 & LOW))
+        c = np.stack(
+            ((p1 >> HALF) ^ c[1] ^ np.uint64(k0), p1 & LOW, (p0 >> HALF) ^ c[3] ^ np.uint64(k1), p0 & LOW)
+        )
         k0, k1 = (k0 + KEY_STEPS[0]) & 0xFFFFFFFF, (k1 + KEY_STEPS[1]) & 0xFFFFFFFF
     return c.T.astype(np.uint32)
 

@@ -78,11 +78,16 @@ def inverse(temperature: float) -> np.float32:
 def label_thresholds(codec: Codec) -> list[int]:
     """(labels,) rising: a draw u of 0..2^32-1 means the first label whose threshold is above u, else the last."""
     total = sum(label.share for label in codec.labels)
-    return [min(int(share / total * 2**32), 2**32 - 1) for share in accumulate(label.share for label in codec.labels)]
+    return [
+        min(int(share / total * 2**32), 2**32 - 1)
+        for share in accumulate(label.share for label in codec.labels)
+    ]
 
 
 def draw_labels(codec: Codec, seed: int, first: int, count: int) -> NDArray[np.int32]:
     """The labels (count,) of flows first .. first + count - 1, by their share of the training flows."""
     u = words(seed, np.arange(count, dtype=np.uint64) + np.uint64(first), 0, LABELS)[:, 0]
-    chosen = np.searchsorted(np.array(label_thresholds(codec)[:-1], np.uint64), u.astype(np.uint64), side="right")
+    chosen = np.searchsorted(
+        np.array(label_thresholds(codec)[:-1], np.uint64), u.astype(np.uint64), side="right"
+    )
     return chosen.astype(np.int32)

@@ -1,0 +1,242 @@
+"""The artefact: a folder NAME.edgegen/ whose manifest holds a hash of every file, itself included.
+
+    manifest.json   line 1 is `{"sha256": "<64 hex>",`: the hash of every byte after that line
+    model.onnx  model.int8.onnx  <target>/edgegen  <target>/libmodel.so  card.md
+
+Nothing of a bundle is loaded before all of it has been checked.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from edgegen.codec import Codec
+from edgegen.errors import EdgegenError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+LOOP = "autoregressive"
+_FIRST_LINE = '{{"sha256": "{}",\n'
+_MACHINES = {"AMD64": "x86_64", "arm64": "aarch64", "armv7l": "armv7"}
+
+
+@dataclass(frozen=True)
+class Target:
+    """The compiled engine for one processor family.
+
+    executable, library: names inside the bundle; widths: compiled batch widths, rising; variants: kernel variants,
+    the one to run being chosen at start
+    """
+
+    executable: str
+    library: str
+    widths: tuple[int, ...]
+    variants: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Flows first .. first + count - 1 under `seed`, and for each engine the sha256 of their tokens and places."""
+
+    seed: int
+    first: int
+    count: int
+    sha256: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle says about itself.
+
+    kind:    architecture of the model, e.g. "llama"
+    loop:    how flows come out of it; "autoregressive" is the one this edgegen runs
+    model:   sizes, for people: parameters, layers, ...
+    targets: by target name, as `edgegen export --target` spells it
+    provenance: where the model comes from: run, training data, versions
+    """
+
+    kind: str
+    codec: Codec
+    golden: Golden
+    targets: dict[str, Target]
+    model: dict[str, Any]
+    provenance: dict[str, Any]
+    loop: str = LOOP
+
+    def to_json(self) -> dict[str, Any]:
+        return {"format": FORMAT, **asdict(self), "codec": self.codec.to_json()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Manifest":
+        targets = {
+            name: Target(t["executable"], t["library"], tuple(t["widths"]), tuple(t["variants"]))
+            for name, t in data["targets"].items()
+        }
+        codec, golden = Codec.from_json(data["codec"]), Golden(**data["golden"])
+        return cls(data["kind"], codec, golden, targets, data["model"], data["provenance"], data["loop"])
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that has been checked; `files` are the names in it with their sha256."""
+
+    path: Path
+    manifest: Manifest
+    files: dict[str, str]
+
+    @property
+    def codec(self) -> Codec:
+        return self.manifest.codec
+
+    @classmethod
+    def open(cls, path: Path | str) -> "Bundle":
+        """Check every byte of the bundle at `path`; EdgegenError names the first file that is missing or changed."""
+        path = Path(path)
+        if not path.exists():
+            raise EdgegenError(f"there is no bundle {path}: make one with `edgegen export`")
+        data = _read_manifest(path)
+        form, loop = data.get("format"), data.get("loop")
+        if form != FORMAT:
+            raise EdgegenError(f"{path} has bundle format {form}, not {FORMAT}: export it with this edgegen")
+        if loop != LOOP:
+            raise EdgegenError(
+                f"{path} has a loop of kind {loop!r}, which this edgegen does not know: update it"
+            )
+        try:
+            files = {str(name): str(digest) for name, digest in data["files"].items()}
+            manifest = Manifest.from_json(data)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise EdgegenError(
+                f"{path / MANIFEST} lacks a field ({error}): export the bundle again"
+            ) from error
+        for name, digest in files.items():
+            _check(path, name, digest)
+        return cls(path, manifest, files)
+
+    def library(self) -> Path:
+        """The engine for this machine's processor; EdgegenError where the bundle has none."""
+        here = this_target()
+        if here not in self.manifest.targets:
+            known = ", ".join(self.manifest.targets) or "none"
+            raise EdgegenError(
+                f"{self.path} has no engine for this processor ({here}; it has: {known}): "
+                f"export with --target {here}, or use --engine onnxruntime"
+            )
+        return self.path / self.manifest.targets[here].library
+
+
+def this_target() -> str:
+    """This machine's processor as `edgegen export --target` spells it."""
+    return _MACHINES.get(platform.machine(), platform.machine())
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether `path` looks like something `write_bundle` wrote, sound or not."""
+    try:
+        with (path / MANIFEST).open("rb") as file:
+            return file.read(11) == b'{"sha256": '
+    except OSError:
+        return False
+
+
+def write_bundle(path: Path | str, files: Mapping[str, bytes | Path], manifest: Manifest) -> Bundle:
+    """Write a bundle under a temporary name and rename it when it is whole; an older bundle at `path` is replaced.
+
+    files: name inside the bundle ("x86_64/edgegen") -> its bytes, or the file to copy
+    Raises EdgegenError where `path` is something else than a bundle, or cannot be written.
+    """
+    path = Path(path)
+    if os.path.lexists(path) and not is_bundle(path):
+        raise EdgegenError(f"{path} exists and is not a bundle: choose another name or remove it")
+    executables = {target.executable for target in manifest.targets.values()}
+    with _replacing(path) as folder:
+        hashes = {}
+        for name, content in files.items():
+            if not _is_inside(name):
+                raise EdgegenError(
+                    f"{name!r} is not a file name inside a bundle: use one relative to its folder"
+                )
+            data = content.read_bytes() if isinstance(content, Path) else content
+            file = folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(data)
+            file.chmod(0o755 if name in executables else 0o644)
+            hashes[name] = hashlib.sha256(data).hexdigest()
+        rest = json.dumps({**manifest.to_json(), "files": hashes}, indent=1, ensure_ascii=False)[2:] + "\n"
+        first = _FIRST_LINE.format(hashlib.sha256(rest.encode()).hexdigest())
+        (folder / MANIFEST).write_bytes((first + rest).encode())
+        Bundle.open(folder)
+    return Bundle.open(path)
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of the bundle at `path`, its own hash checked."""
+    file = path / MANIFEST
+    try:
+        first, _, rest = file.read_bytes().partition(b"\n")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise EdgegenError(f"{path} is not a bundle: it has no {MANIFEST}") from error
+    except OSError as error:
+        raise EdgegenError(f"{file} cannot be read ({error.strerror}): check its permissions") from error
+    if first + b"\n" != _FIRST_LINE.format(hashlib.sha256(rest).hexdigest()).encode():
+        raise EdgegenError(
+            f"{file} has been changed since the bundle was written: copy or export the bundle again"
+        )
+    try:
+        data: dict[str, Any] = json.loads(b"{" + rest)
+    except ValueError as error:
+        raise EdgegenError(f"{file} is not JSON: export the bundle again") from error
+    return data
+
+
+def _check(path: Path, name: str, digest: str) -> None:
+    file = path / name
+    if not _is_inside(name):
+        raise EdgegenError(f"{path / MANIFEST} names {name!r}, a file outside the bundle: do not use it")
+    try:
+        found = hashlib.sha256(file.read_bytes()).hexdigest()
+    except FileNotFoundError as error:
+        raise EdgegenError(f"{file} is missing: copy or export the bundle again") from error
+    except OSError as error:
+        raise EdgegenError(
+            f"{file} cannot be read ({error.strerror}): copy or export the bundle again"
+        ) from error
+    if found != digest:
+        raise EdgegenError(
+            f"{file} has been changed since the bundle was written: copy or export the bundle again"
+        )
+
+
+def _is_inside(name: str) -> bool:
+    pure = PurePosixPath(name)
+    return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts and name != MANIFEST
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A folder to fill, beside `path`; it takes the place of `path` if the block succeeds, and goes if it does not."""
+    fresh, old = (path.with_name(f".{path.name}.{os.getpid()}.{what}") for what in ("new", "old"))
+    try:
+        fresh.mkdir()
+        yield fresh
+        if path.exists():
+            path.rename(old)
+        try:
+            fresh.rename(path)
+        except OSError:
+            if old.exists():
+                old.rename(path)
+            raise
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise EdgegenError(f"cannot write {path}: {reason}; choose another place or make room") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,109 @@
+"""What all engines have in common, and which one runs a bundle on this machine."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Protocol
+
+from edgegen.bundle import Bundle, Golden, this_target
+from edgegen.codec import Codec
+from edgegen.errors import EdgegenError, UsageError
+from edgegen.runtime.loop import Sequences, Stepper, generate_tokens
+from edgegen.runtime.sampling import draw_labels
+
+ENGINES = ("auto", "native", "onnxruntime")
+NATIVE_BATCH = 16
+ONNXRUNTIME_BATCH = 64
+
+
+class Engine(Protocol):
+    """Generates sequences; flow i of a seed is the same whatever the engine's width."""
+
+    name: str
+
+    def generate(self, labels: Sequence[int], seed: int, first: int, temperature: float) -> Sequences:
+        """Flows first, first + 1, ..., one for each of `labels` (label indices)."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class StepperEngine:
+    """The reference loop around any stepper."""
+
+    def __init__(self, name: str, codec: Codec, stepper: Stepper) -> None:
+        self.name = name
+        self._codec = codec
+        self._stepper = stepper
+
+    def generate(self, labels: Sequence[int], seed: int, first: int, temperature: float) -> Sequences:
+        return generate_tokens(self._codec, self._stepper, labels, seed, first, temperature)
+
+    def close(self) -> None:
+        """Nothing outlives the stepper."""
+
+
+def open_engine(
+    bundle: Bundle, engine: str = "auto", batch: int | None = None, flows: int | None = None
+) -> Engine:
+    """The engine that runs `bundle` here; "auto" is native where the bundle has it for this processor.
+
+    batch: flows generated at a time; None is a good one for the engine
+    flows: how many will be asked for, where that is known: no batch is wider
+    Raises UsageError for an unknown engine or batch, EdgegenError where the engine cannot run here.
+    """
+    if engine not in ENGINES:
+        raise UsageError(f"engine {engine!r} is none of {', '.join(ENGINES)}")
+    if batch is not None and batch < 1:
+        raise UsageError(f"batch {batch} is not positive")
+    if engine == "native" or (engine == "auto" and this_target() in bundle.manifest.targets):
+        from edgegen.runtime.native import NativeEngine
+
+        return NativeEngine(bundle.library(), bundle.codec, _rows(batch or NATIVE_BATCH, flows))
+    from edgegen.runtime.onnxruntime import OnnxStepper
+
+    stepper = OnnxStepper(_step_graph(bundle), _rows(batch or ONNXRUNTIME_BATCH, flows))
+    return StepperEngine("onnxruntime", bundle.codec, stepper)
+
+
+def _rows(batch: int, flows: int | None) -> int:
+    return batch if flows is None else max(1, min(batch, flows))
+
+
+def golden_hash(engine: Engine, codec: Codec, seed: int, first: int, count: int) -> str:
+    """sha256 of the tokens and places of golden flows, their labels drawn by share, at temperature 1."""
+    sequences = engine.generate(draw_labels(codec, seed, first, count).tolist(), seed, first, 1.0)
+    return hashlib.sha256(sequences.bytes()).hexdigest()
+
+
+def verify(bundle: Bundle, engine: str = "auto") -> str:
+    """Generate the golden flows again at one flow a time and at the usual batch; what has been shown, in a sentence.
+
+    Raises EdgegenError where they differ from those of the export.
+    """
+    golden: Golden = bundle.manifest.golden
+    for batch in (1, None):
+        opened = open_engine(bundle, engine, batch)
+        try:
+            expected = golden.sha256.get(opened.name)
+            if expected is None:
+                raise EdgegenError(
+                    f"{bundle.path} has no golden flows of engine {opened.name}: use another --engine"
+                )
+            found = golden_hash(opened, bundle.codec, golden.seed, golden.first, golden.count)
+        finally:
+            opened.close()
+        if found != expected:
+            raise EdgegenError(
+                f"{bundle.path} generates other flows on this machine than at its export "
+                f"(engine {opened.name}, batch {batch or 'auto'}): do not use it here, and report it"
+            )
+    return (
+        f"{len(bundle.files)} files are unchanged, {golden.count} golden flows are the same ({opened.name})"
+    )
+
+
+def _step_graph(bundle: Bundle) -> str:
+    for name in ("model.int8.onnx", "model.onnx"):
+        if name in bundle.files:
+            return str(bundle.path / name)
+    raise EdgegenError(f"{bundle.path} has no ONNX step graph: use --engine native")

@@ -1,0 +1,52 @@
+"""ONNX Runtime as a stepper: the step graph of a bundle, on one thread."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgegen.errors import EdgegenError
+
+_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(int64)": np.int64,
+    "tensor(int32)": np.int32,
+    "tensor(int8)": np.int8,
+}
+
+
+class OnnxStepper:
+    """The step graph in `path`, `width` rows at a time.
+
+    Inputs: token (batch,) and position (batch,) int64, then states; outputs: logits (batch, vocabulary), then the next
+    states in the same order, each named next_<state>. The graph resets a row's states at position 0 by itself.
+    """
+
+    def __init__(self, path: str, width: int) -> None:
+        try:
+            import onnxruntime
+        except ImportError as error:
+            raise EdgegenError(
+                "engine onnxruntime needs the package onnxruntime: pip install 'edgegen[export]'"
+            ) from error
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        for pool in ("intra_op", "inter_op"):
+            options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
+        self.width = width
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        states = self._session.get_inputs()[2:]
+        self._outputs = ["logits", *(f"next_{state.name}" for state in states)]
+        self._states = {state.name: _zeros(state, width) for state in states}
+
+    def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Logits (width, vocabulary) from tokens (width,) at positions (width,)."""
+        feeds = {"token": tokens.astype(np.int64), "position": positions.astype(np.int64), **self._states}
+        logits, *states = self._session.run(self._outputs, feeds)
+        self._states = dict(zip(self._states, states, strict=True))
+        return np.asarray(logits, np.float32)
+
+
+def _zeros(state: Any, width: int) -> NDArray[Any]:
+    """A cleared state; its one symbolic dimension is the batch."""
+    return np.zeros([size if isinstance(size, int) else width for size in state.shape], _TYPES[state.type])

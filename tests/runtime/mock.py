@@ -1,0 +1,80 @@
+"""The mock model of mock_model.c in numpy, the codecs it is tried with, and the C host built around it."""
+
+import ctypes
+import functools
+import hashlib
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from edgegen.codec import Codec, Label
+from edgegen.export.device.sources import EXECUTABLE, FLAGS, LIBRARY, codec_source, golden_source
+from edgegen.runtime.loop import generate_tokens
+from edgegen.runtime.sampling import draw_labels
+
+TIMES = Codec((Label("dns", 0.25, 17), Label('a "b"\n\\é?', 0.5, None), Label("https", 0.25, 6)))
+SMALL = Codec((Label("x", 1.0),), max_packets=3, max_pl=20, iat_edges_us=(0, 1, 1000))
+PAPER = Codec((Label("x", 0.1, 6), Label("y", 0.9, 17)), max_packets=10, iat_edges_us=())
+CODECS = {"times": TIMES, "small": SMALL, "paper": PAPER}
+WIDTHS = (1, 4, 8)
+GOLDEN = (11, 3, 40)
+
+
+def _mix(h: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    h = (h ^ (h >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    h = (h ^ (h >> np.uint32(15))) * np.uint32(0x846CA68B)
+    return h ^ (h >> np.uint32(16))
+
+
+class MockStepper:
+    """Logits are a hash of all tokens of a row so far."""
+
+    def __init__(self, codec: Codec, width: int) -> None:
+        self.width = width
+        self.codec = codec
+        self.hashes = np.zeros(width, np.uint32)
+
+    def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
+        before = np.where(positions == 0, np.uint32(1), self.hashes)
+        self.hashes = _mix(before + tokens.astype(np.uint32) * np.uint32(64) + positions.astype(np.uint32))
+        ids = np.arange(self.codec.size, dtype=np.uint32)
+        logits = (_mix(self.hashes[:, None] + ids) >> np.uint32(8)).astype(np.float32) * np.float32(2**-21)
+        logits[:, self.codec.end] += np.float32(6)
+        return logits
+
+
+def golden_hash(codec: Codec) -> str:
+    seed, first, count = GOLDEN
+    labels = draw_labels(codec, seed, first, count)
+    return hashlib.sha256(
+        generate_tokens(codec, MockStepper(codec, 8), labels, seed, first).bytes()
+    ).hexdigest()
+
+
+@functools.cache
+def build(name: str, shared: bool, sanitize: bool = False, golden: str | None = None) -> Path:
+    """The C host around the mock model for one codec: a library, or an executable with the golden hash `golden`."""
+    if not shutil.which("gcc"):
+        pytest.skip("gcc is missing")
+    codec = CODECS[name]
+    folder = Path(tempfile.mkdtemp(prefix="edgegen-mock-"))
+    (folder / "codec.c").write_text(codec_source(codec, codec.size))
+    (folder / "golden.c").write_text(golden_source(*GOLDEN, golden or golden_hash(codec)))
+    own = [folder / "codec.c", Path(__file__).with_name("mock_model.c")] + (
+        [] if shared else [folder / "golden.c"]
+    )
+    extra = ["-shared", "-fPIC"] if shared else []
+    extra += ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"] if sanitize else []
+    out = folder / ("libmodel.so" if shared else "edgegen")
+    sources = LIBRARY if shared else EXECUTABLE
+    subprocess.run(["gcc", *FLAGS, *extra, *map(str, (*own, *sources)), "-lm", "-o", str(out)], check=True)
+    return out
+
+
+def load(name: str) -> ctypes.CDLL:
+    return ctypes.CDLL(str(build(name, shared=True)))

@@ -1,0 +1,36 @@
+/* A model without weights: logits are a hash of all tokens of a row so far. tests/runtime/mock.py is the same in numpy. */
+#include <stdint.h>
+
+#include "model.h"
+
+const int edgegen_widths[] = {1, 4, 8, 0};
+
+enum { END_BOOST = 6 };
+
+const char *edgegen_variant(void) { return "mock"; }
+
+/* (width,) hashes, then (width, vocabulary) logits. */
+size_t edgegen_model_memory(int width) {
+    const size_t bytes = (size_t)width * (size_t)(edgegen_codec.vocabulary + 1) * 4;
+    return (bytes + 63) / 64 * 64;
+}
+
+static uint32_t mix(uint32_t h) {
+    h = (h ^ (h >> 16)) * 0x7feb352du;
+    h = (h ^ (h >> 15)) * 0x846ca68bu;
+    return h ^ (h >> 16);
+}
+
+const float *edgegen_model_step(int width, void *memory, const int32_t *tokens, const int32_t *positions) {
+    uint32_t *hashes = memory;
+    float *logits = (float *)memory + width;
+    for (int row = 0; row < width; row++) {
+        const uint32_t before = positions[row] ? hashes[row] : 1;
+        hashes[row] = mix(before + (uint32_t)tokens[row] * 64 + (uint32_t)positions[row]);
+        for (int32_t v = 0; v < edgegen_codec.vocabulary; v++) {
+            float *logit = &logits[(size_t)row * (size_t)edgegen_codec.vocabulary + (size_t)v];
+            *logit = (float)(mix(hashes[row] + (uint32_t)v) >> 8) * 0x1p-21f + (v == edgegen_codec.end ? END_BOOST : 0);
+        }
+    }
+    return logits;
+}
