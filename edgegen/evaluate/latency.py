@@ -40,7 +40,7 @@ class TorchStepper:
 
 @dataclass(frozen=True)
 class Latency:
-    """engine: in words; milliseconds: median per flow; same: share of flows equal to the compiled engine's."""
+    """engine: in words; milliseconds: median per flow; same: share of flows that are the compiled engine's."""
 
     engine: str
     milliseconds: float
@@ -50,7 +50,8 @@ class Latency:
 def latencies(model: Generator, bundle: Bundle, flows: int = FLOWS, seed: int = 0) -> list[Latency]:
     """Flows 1 .. `flows` of a seed in PyTorch, ONNX Runtime (fp32 and int8) and the compiled engine.
 
-    model: what the bundle was exported from, left as it is. Flow 0 is generated before, untimed. Loading is not counted.
+    model: what the bundle was exported from, left as it is. Flow 0 is made first and not counted, nor is
+    loading.
     """
     # Summing the table anew in every step would make PyTorch look slow.
     folded = copy.deepcopy(model)
