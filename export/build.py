@@ -1,0 +1,161 @@
+"""One export from end to end: checkpoint -> ONNX -> int8 -> TVM objects -> library and executable -> gate -> bundle."""
+
+import platform
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from edgegen import bundle as bundles
+from edgegen import checkpoint
+from edgegen.bundle import Bundle, Golden, Manifest
+from edgegen.codec import Codec
+from edgegen.errors import EdgegenError
+from edgegen.export import targets
+from edgegen.export.card import card
+from edgegen.export.compile import compile_kernels
+from edgegen.export.device.sources import golden_source
+from edgegen.export.emit import emit
+from edgegen.export.link import link_executable, link_library
+from edgegen.export.lower import lower
+from edgegen.export.parity import FLOWS, Check, compare
+from edgegen.export.quantise import quantise
+from edgegen.export.step_graph import step_graph
+from edgegen.export.targets import Target
+from edgegen.models import Generator
+from edgegen.runtime.engine import golden_hash
+from edgegen.runtime.native import NativeEngine
+from edgegen.runtime.sampling import draw_labels
+
+WIDTHS = (1, 16)
+GOLDEN_SEED, GOLDEN_COUNT = 7, 64
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A finished bundle, the gate's checks, and where its bytes are."""
+
+    bundle: Bundle
+    checks: list[Check]
+
+
+def export(
+    run: Path, out: Path, int8: bool = True, names: tuple[str, ...] = (), say: Say = lambda text: None
+) -> Exported:
+    """Export the run at `run` as a bundle at `out`.
+
+    names: targets by name, none meaning this machine's
+    say: told what is going on, a line each
+    Raises EdgegenError where the gate is red: then nothing is written.
+    """
+    here = targets.native()
+    wanted = targets.find(list(names) or [here])
+    model, codec, config = checkpoint.load(run)
+    with tempfile.TemporaryDirectory(prefix="edgegen-export-") as name:
+        folder = Path(name)
+        say("step graph to ONNX")
+        graph = step_graph(model)
+        onnx.save(graph, folder / "model.onnx")
+        files: dict[str, bytes | Path] = {"model.onnx": folder / "model.onnx"}
+        quantised = None
+        if int8:
+            say("weights and activations to int8")
+            graph, _ = quantise(graph)
+            quantised = folder / "model.int8.onnx"
+            onnx.save(graph, quantised)
+            files["model.int8.onnx"] = quantised
+        # The gate runs here, whatever the bundle is for: the golden flows come from this machine's engine.
+        (gate_target,) = targets.find([here])
+        built = {t.name: _library(graph, codec, model, t, folder / t.name, say) for t in {*wanted, gate_target}}
+        say(f"gate: {FLOWS} flows through torch, ONNX and the compiled engine")
+        checks = _gate(model, codec, folder, quantised, built[here].library)
+        golden = _golden(built[here].library, codec)
+        described = {}
+        for target in wanted:
+            say(f"executable for {target.name}")
+            _write_golden(golden, folder / target.name)
+            executable = link_executable(folder / target.name, built[target.name].objects, target)
+            described[target.name] = bundles.Target(
+                f"{target.name}/edgegen",
+                f"{target.name}/libmodel.so",
+                WIDTHS,
+                tuple(v.name for v in target.variants),
+            )
+            files |= {
+                described[target.name].executable: executable,
+                described[target.name].library: built[target.name].library,
+            }
+        sizes = config["model"] | {"parameters": sum(p.numel() for p in model.parameters()), "int8": int8}
+        manifest = Manifest(model.config.arch, codec, golden, described, sizes, _provenance(run, config))
+        files["card.md"] = card(manifest, checks, files).encode()
+        return Exported(bundles.write_bundle(out, files, manifest), checks)
+
+
+@dataclass(frozen=True)
+class _Built:
+    library: Path
+    objects: list[Path]
+
+
+def _library(graph: onnx.ModelProto, codec: Codec, model: Generator, target: Target, folder: Path, say: Say) -> _Built:
+    say(f"TVM: kernels for {target.name}")
+    folder.mkdir()
+    programs = [lower(graph, width) for width in WIDTHS]
+    objects = []
+    for variant in target.variants:
+        objects.append(folder / f"{variant.name}.o")
+        compile_kernels(programs, target, variant, objects[-1])
+    emit(programs, codec, model.config.vocabulary, target, folder)
+    say(f"library for {target.name}")
+    return _Built(link_library(folder, objects, target), objects)
+
+
+def _gate(model: Generator, codec: Codec, folder: Path, quantised: Path | None, library: Path) -> list[Check]:
+    wide, narrow = (NativeEngine(library, codec, width) for width in (WIDTHS[-1], 1))
+    try:
+        labels = draw_labels(codec, GOLDEN_SEED, 0, FLOWS).tolist()
+        prompts = wide.generate(labels, GOLDEN_SEED, 0, 1.0)
+        checks = compare(model, codec, folder / "model.onnx", quantised, wide, prompts)
+        alone = narrow.generate(labels[:GOLDEN_COUNT], GOLDEN_SEED, 0, 1.0)
+        same = np.mean((alone.tokens == prompts.tokens[:GOLDEN_COUNT]).all(1))
+        checks.append(Check(f"same flow alone and in a batch of {wide.width}", float(same), 1.0, bool(same == 1.0)))
+    finally:
+        wide.close()
+        narrow.close()
+    red = [check.line() for check in checks if not check.holds]
+    if red:
+        raise EdgegenError(f"the parity gate is red, so no bundle is written: {'; '.join(red)}")
+    return checks
+
+
+def _golden(library: Path, codec: Codec) -> Golden:
+    engine = NativeEngine(library, codec, WIDTHS[-1])
+    try:
+        digest = golden_hash(engine, codec, GOLDEN_SEED, 0, GOLDEN_COUNT)
+    finally:
+        engine.close()
+    return Golden(GOLDEN_SEED, 0, GOLDEN_COUNT, {"native": digest})
+
+
+def _write_golden(golden: Golden, folder: Path) -> None:
+    source = golden_source(golden.seed, golden.first, golden.count, golden.sha256["native"])
+    (folder / "golden.c").write_text(source)
+
+
+def _provenance(run: Path, config: dict[str, object]) -> dict[str, object]:
+    packages = ("edgegen", "torch", "onnx", "apache-tvm", "ziglang")
+    return {
+        "run": run.name,
+        "training": config.get("provenance", {}),
+        "exported": datetime.now(UTC).strftime("%Y-%m-%d"),
+        "versions": {name: version(name) for name in packages} | {"python": platform.python_version()},
+        "command": " ".join(["edgegen", *sys.argv[1:]]),
+    }

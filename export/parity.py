@@ -1,0 +1,142 @@
+"""The gate before a bundle is written: four forms of one model take the same steps and must agree.
+
+torch fp32 -> ONNX fp32 -> ONNX int8 -> the compiled engine. The first arrow and the last change nothing but the order
+of sums, so their bounds are tight; the middle one is what int8 costs.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edgegen.codec import Codec
+from edgegen.models import Generator
+from edgegen.runtime.loop import Sequences, Stepper
+from edgegen.runtime.onnxruntime import OnnxStepper
+
+FLOWS = 320  # of up to 32 steps each: 10,000 steps
+
+# A bound is on a share or a mean, never on the single worst logit: where a sum that differs in its last bit falls on the
+# edge between two int8 levels, one activation moves by a whole level and the logits of that row with it.
+LARGEST_DIFFERENCE = 1e-3  # torch fp32 against ONNX fp32, in logits
+GREEDY_AGREEMENT = 0.999  # ONNX int8 against the engine
+MEDIAN_DIFFERENCE = 1e-4  # the same, in logits
+INT8_COST = 0.02  # fp32 against int8, nats per token of divergence
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison: what, the figure, its bound, whether it holds."""
+
+    name: str
+    figure: float
+    bound: float
+    holds: bool
+
+    def line(self) -> str:
+        return f"{'ok ' if self.holds else 'RED'} {self.name}: {self.figure:.2e} (bound {self.bound:g})"
+
+
+def compare(
+    model: Generator, codec: Codec, fp32: Path, quantised: Path | None, engine: Stepper, prompts: Sequences
+) -> list[Check]:
+    """Runs every form over `prompts` and compares legal logits; quantised is None for a fp32 bundle."""
+    tokens = prompts.tokens
+    reference = _torch_logits(model, codec, tokens)
+    onnx = _steps(OnnxStepper(str(fp32), len(tokens)), codec, tokens)
+    checks = [
+        _at_most(
+            "largest logit difference, torch fp32 to ONNX fp32",
+            _largest(codec, reference, onnx, tokens),
+            LARGEST_DIFFERENCE,
+        )
+    ]
+    last = onnx
+    if quantised is not None:
+        last = _steps(OnnxStepper(str(quantised), len(tokens)), codec, tokens)
+        cost = _divergence(codec, onnx, last, tokens)
+        checks.append(_at_most("divergence per token, ONNX fp32 to ONNX int8", cost, INT8_COST))
+    compiled = _steps(engine, codec, tokens)
+    agreement, median = _agreement(codec, last, compiled, tokens)
+    checks += [
+        _at_most("median logit difference, ONNX to the compiled engine", median, MEDIAN_DIFFERENCE),
+        Check(
+            "same greedy token, ONNX and the compiled engine",
+            agreement,
+            GREEDY_AGREEMENT,
+            agreement >= GREEDY_AGREEMENT,
+        ),
+    ]
+    return checks
+
+
+def _at_most(name: str, figure: float, bound: float) -> Check:
+    return Check(name, figure, bound, bool(figure <= bound))
+
+
+def _torch_logits(model: Generator, codec: Codec, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+    with torch.inference_mode():
+        inputs = torch.from_numpy(np.maximum(tokens[:, : codec.steps], 0).astype(np.int64))
+        logits: NDArray[np.float32] = model.eval()(inputs).numpy()
+    return logits
+
+
+def _steps(stepper: Stepper, codec: Codec, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+    """Logits (flows, steps, vocabulary) of the given tokens; a stepper narrower than the flows takes them in turns."""
+    parts = []
+    for start in range(0, len(tokens), stepper.width):
+        rows = np.zeros((stepper.width, codec.steps), np.int32)
+        part = tokens[start : start + stepper.width, : codec.steps]
+        rows[: len(part)] = np.maximum(part, 0)
+        logits = [
+            stepper.step(rows[:, position], np.full(stepper.width, position, np.int32))
+            for position in range(codec.steps)
+        ]
+        parts.append(np.stack(logits, axis=1)[: len(part)])
+    return np.concatenate(parts)
+
+
+def _free(codec: Codec, tokens: NDArray[np.int32]) -> list[tuple[int, int, int, NDArray[np.intp]]]:
+    """(step, low, high, flows): where a choice between legal tokens was made, and by which flows."""
+    found = []
+    for position in range(1, codec.length - 1):
+        low, high = codec.legal(position)
+        flows = np.flatnonzero(tokens[:, position] >= 0)
+        if high - low > 1 and len(flows):
+            found.append((position - 1, low, high, flows))
+    return found
+
+
+def _largest(codec: Codec, a: NDArray[np.float32], b: NDArray[np.float32], tokens: NDArray[np.int32]) -> float:
+    return max(
+        float(np.abs(a[flows, step, low:high] - b[flows, step, low:high]).max())
+        for step, low, high, flows in _free(codec, tokens)
+    )
+
+
+def _agreement(
+    codec: Codec, a: NDArray[np.float32], b: NDArray[np.float32], tokens: NDArray[np.int32]
+) -> tuple[float, float]:
+    same, medians = [], []
+    for step, low, high, flows in _free(codec, tokens):
+        left, right = a[flows, step, low:high], b[flows, step, low:high]
+        same.append(left.argmax(1) == right.argmax(1))
+        medians.append(np.abs(left - right).max(1))
+    return float(np.concatenate(same).mean()), float(np.median(np.concatenate(medians)))
+
+
+def _divergence(codec: Codec, a: NDArray[np.float32], b: NDArray[np.float32], tokens: NDArray[np.int32]) -> float:
+    """Mean Kullback-Leibler divergence of b's distribution over the legal tokens from a's, in nats."""
+    values = []
+    for step, low, high, flows in _free(codec, tokens):
+        p, q = (_log_softmax(x[flows, step, low:high].astype(np.float64)) for x in (a, b))
+        values.append((np.exp(p) * (p - q)).sum(1))
+    return float(np.concatenate(values).mean())
+
+
+def _log_softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    x = x - x.max(1, keepdims=True)
+    result: NDArray[np.float64] = x - np.log(np.exp(x).sum(1, keepdims=True))
+    return result

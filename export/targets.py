@@ -1,0 +1,63 @@
+"""What edgegen compiles for: one static executable a target, holding one or more kernel variants.
+
+A variant is a processor feature level; the first in `variants` that the processor has is chosen at start.
+"""
+
+from dataclasses import dataclass
+from platform import machine
+
+from edgegen.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Variant:
+    """name: as reported by the engine; probe: C expression that is true where the processor can run it."""
+
+    name: str
+    mcpu: str
+    mattr: tuple[str, ...]
+    probe: str
+
+
+@dataclass(frozen=True)
+class Target:
+    """triple: LLVM's, for TVM; executable, library: zig's; host_cpu: zig's -mcpu for the sampler."""
+
+    name: str
+    triple: str
+    executable: str
+    library: str
+    host_cpu: str
+    variants: tuple[Variant, ...]
+    float_abi: str | None = None
+
+
+TARGETS = {
+    target.name: target
+    for target in (
+        Target(
+            "x86_64",
+            "x86_64-linux-gnu",
+            "x86_64-linux-musl",
+            "x86_64-linux-gnu.2.17",
+            "x86_64_v3",
+            (
+                Variant("avx512vnni", "x86-64-v4", ("+avx512vnni",), "has_x86_64_v4_vnni()"),
+                Variant("avx2", "x86-64-v3", (), "has_x86_64_v3()"),
+            ),
+        ),
+    )
+}
+
+
+def find(names: list[str]) -> list[Target]:
+    """The targets of that name; UsageError for an unknown one."""
+    unknown = [name for name in names if name not in TARGETS]
+    if unknown:
+        raise UsageError(f"target {unknown[0]!r} is unknown; edgegen compiles for: {', '.join(TARGETS)}")
+    return [TARGETS[name] for name in names]
+
+
+def native() -> str:
+    """The name of this machine's target."""
+    return {"arm64": "aarch64", "AMD64": "x86_64", "armv7l": "armv7"}.get(machine(), machine())
