@@ -1,6 +1,8 @@
 import csv
 import errno
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,22 +24,16 @@ def any_flow(draw: st.DrawFn) -> Flow:
         label=draw(st.text(min_size=1, max_size=12)),
         pl=draw(st.lists(st.integers(0, 65_535), min_size=n, max_size=n)),
         dir=draw(st.lists(st.integers(0, 1), min_size=n, max_size=n)),
-        iat=[0.0]
-        + [us / 1e6 for us in draw(st.lists(st.integers(0, 10**12), min_size=n - 1, max_size=n - 1))],
+        iat=[0.0] + [us / 1e6 for us in draw(st.lists(st.integers(0, 10**12), min_size=n - 1, max_size=n - 1))],
         proto=draw(st.sampled_from([6, 17, None])),
         session=draw(st.text(max_size=6)),
     )
 
 
 def test_a_json_line_is_these_bytes() -> None:
-    assert (
-        json_line(DNS)
-        == '{"label": "dns", "proto": 17, "pl": [45, 61], "dir": [0, 1], "iat": [0.0, 0.0041]}\n'
-    )
+    assert json_line(DNS) == '{"label": "dns", "proto": 17, "pl": [45, 61], "dir": [0, 1], "iat": [0.0, 0.0041]}\n'
     unknown = Flow('ü"\n', [0], [0], [0.0], None, "s-1")
-    assert (
-        json_line(unknown) == '{"label": "ü\\"\\n", "pl": [0], "dir": [0], "iat": [0.0], "session": "s-1"}\n'
-    )
+    assert json_line(unknown) == '{"label": "ü\\"\\n", "pl": [0], "dir": [0], "iat": [0.0], "session": "s-1"}\n'
 
 
 @pytest.mark.parametrize(
@@ -108,6 +104,21 @@ def test_a_dash_is_json_lines_on_stdout(capsysbinary: pytest.CaptureFixture[byte
     assert capsysbinary.readouterr().out.decode() == json_line(DNS) * 2
 
 
+def test_a_reader_of_stdout_that_has_gone_is_the_callers_to_know() -> None:
+    code = (
+        "import sys; from edgegen.flow import Flow; from edgegen.writers import write_flows\n"
+        "try: write_flows((Flow('a', [1], [0], [0.0]) for _ in range(100_000)), '-')\n"
+        "except BrokenPipeError: sys.stderr.write('gone'); sys.stderr.flush(); __import__('os')._exit(3)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b'{"label": "a", "pl": [1], "dir": [0], "iat": [0.0]}\n'
+        process.stdout.close()
+        assert process.stderr.read() == b"gone"
+    assert process.returncode == 3
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_no_flows_is_a_file_without_flows(tmp_path: Path, suffix: str) -> None:
     assert write_flows([], tmp_path / f"none{suffix}") == 0
@@ -144,9 +155,7 @@ def test_a_full_disk_is_one_sentence(tmp_path: Path, suffix: str, monkeypatch: p
     opened = Path.open
     # Writes reach the device that is always full, under the name of the temporary.
     monkeypatch.setattr(Path, "open", lambda self, mode: opened(full, mode))
-    with pytest.raises(
-        EdgegenError, match=r"cannot write .*No space left on device.*: free space"
-    ) as failure:
+    with pytest.raises(EdgegenError, match=r"cannot write .*No space left on device.*: free space") as failure:
         write_flows([DNS] * 50_000, tmp_path / f"flows{suffix}")
     assert failure.value.__cause__.errno == errno.ENOSPC  # type: ignore[union-attr]
     assert list(tmp_path.iterdir()) == []

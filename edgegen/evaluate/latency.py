@@ -40,7 +40,7 @@ class TorchStepper:
 
 @dataclass(frozen=True)
 class Latency:
-    """engine: in words; milliseconds: median per flow; same: share of flows that are the compiled engine's."""
+    """engine: in words; milliseconds: median per flow; same: share that equals the compiled engine's."""
 
     engine: str
     milliseconds: float
