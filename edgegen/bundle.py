@@ -31,8 +31,9 @@ _MACHINES = {"AMD64": "x86_64", "arm64": "aarch64", "armv7l": "armv7"}
 class Target:
     """The compiled engine for one processor family.
 
-    executable, library: names inside the bundle; widths: compiled batch widths, rising; variants: kernel variants,
-    the one to run being chosen at start
+    executable, library: names inside the bundle
+    widths:   compiled batch widths, rising
+    variants: kernel variants, the one to run being chosen at start
     """
 
     executable: str
@@ -43,7 +44,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Golden:
-    """Flows first .. first + count - 1 under `seed`, and for each engine the sha256 of their tokens and places."""
+    """Flows first .. first + count - 1 under `seed`, and their sha256 by engine."""
 
     seed: int
     first: int
@@ -97,7 +98,7 @@ class Bundle:
 
     @classmethod
     def open(cls, path: Path | str) -> "Bundle":
-        """Check every byte of the bundle at `path`; EdgegenError names the first file that is missing or changed."""
+        """Check every byte of a bundle; EdgegenError names the first file that is missing or changed."""
         path = Path(path)
         if not path.exists():
             raise EdgegenError(f"there is no bundle {path}: make one with `edgegen export`")
@@ -106,16 +107,12 @@ class Bundle:
         if form != FORMAT:
             raise EdgegenError(f"{path} has bundle format {form}, not {FORMAT}: export it with this edgegen")
         if loop != LOOP:
-            raise EdgegenError(
-                f"{path} has a loop of kind {loop!r}, which this edgegen does not know: update it"
-            )
+            raise EdgegenError(f"{path} has a loop of kind {loop!r}, which this edgegen does not know: update it")
         try:
             files = {str(name): str(digest) for name, digest in data["files"].items()}
             manifest = Manifest.from_json(data)
         except (KeyError, TypeError, AttributeError) as error:
-            raise EdgegenError(
-                f"{path / MANIFEST} lacks a field ({error}): export the bundle again"
-            ) from error
+            raise EdgegenError(f"{path / MANIFEST} lacks a field ({error}): export the bundle again") from error
         for name, digest in files.items():
             _check(path, name, digest)
         return cls(path, manifest, files)
@@ -147,7 +144,7 @@ def is_bundle(path: Path) -> bool:
 
 
 def write_bundle(path: Path | str, files: Mapping[str, bytes | Path], manifest: Manifest) -> Bundle:
-    """Write a bundle under a temporary name and rename it when it is whole; an older bundle at `path` is replaced.
+    """Write a bundle under a temporary name, renamed when it is whole; it replaces an older bundle.
 
     files: name inside the bundle ("x86_64/edgegen") -> its bytes, or the file to copy
     Raises EdgegenError where `path` is something else than a bundle, or cannot be written.
@@ -160,9 +157,7 @@ def write_bundle(path: Path | str, files: Mapping[str, bytes | Path], manifest: 
         hashes = {}
         for name, content in files.items():
             if not _is_inside(name):
-                raise EdgegenError(
-                    f"{name!r} is not a file name inside a bundle: use one relative to its folder"
-                )
+                raise EdgegenError(f"{name!r} is not a file name inside a bundle: use one relative to its folder")
             data = content.read_bytes() if isinstance(content, Path) else content
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
@@ -186,9 +181,7 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise EdgegenError(f"{file} cannot be read ({error.strerror}): check its permissions") from error
     if first + b"\n" != _FIRST_LINE.format(hashlib.sha256(rest).hexdigest()).encode():
-        raise EdgegenError(
-            f"{file} has been changed since the bundle was written: copy or export the bundle again"
-        )
+        raise EdgegenError(f"{file} has been changed since the bundle was written: copy or export the bundle again")
     try:
         data: dict[str, Any] = json.loads(b"{" + rest)
     except ValueError as error:
@@ -205,13 +198,9 @@ def _check(path: Path, name: str, digest: str) -> None:
     except FileNotFoundError as error:
         raise EdgegenError(f"{file} is missing: copy or export the bundle again") from error
     except OSError as error:
-        raise EdgegenError(
-            f"{file} cannot be read ({error.strerror}): copy or export the bundle again"
-        ) from error
+        raise EdgegenError(f"{file} cannot be read ({error.strerror}): copy or export the bundle again") from error
     if found != digest:
-        raise EdgegenError(
-            f"{file} has been changed since the bundle was written: copy or export the bundle again"
-        )
+        raise EdgegenError(f"{file} has been changed since the bundle was written: copy or export the bundle again")
 
 
 def _is_inside(name: str) -> bool:
@@ -221,7 +210,7 @@ def _is_inside(name: str) -> bool:
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
-    """A folder to fill, beside `path`; it takes the place of `path` if the block succeeds, and goes if it does not."""
+    """A folder beside `path` that takes its place if the block succeeds, and goes if it does not."""
     fresh, old = (path.with_name(f".{path.name}.{os.getpid()}.{what}") for what in ("new", "old"))
     try:
         fresh.mkdir()

@@ -25,9 +25,7 @@ def data_import(
     out: Annotated[Path, typer.Option("-o", help="The table to write: .parquet, .jsonl or .csv.")],
     format: Annotated[str, typer.Option(help="auto, pcap, mirage, cesnet, tcbench or table.")] = "auto",
     label: Annotated[str | None, typer.Option(help="Label of every flow.")] = None,
-    label_by: Annotated[
-        str, typer.Option(help="Label captures by file name or by nDPI: file, ndpi.")
-    ] = "file",
+    label_by: Annotated[str, typer.Option(help="Label captures by file name or by nDPI: file, ndpi.")] = "file",
     idle_timeout: Annotated[float, typer.Option(help="Seconds of silence that end a flow.")] = 120.0,
     max_packets: Annotated[int, typer.Option(help="Packets kept of a flow.")] = 32,
     keep_empty: Annotated[bool, typer.Option("--keep-empty", help="Keep packets without payload.")] = False,
@@ -62,10 +60,45 @@ def data_info(flows: Annotated[Path, typer.Argument(metavar="FLOWS", help="A tab
 
 
 @app.command()
+def generate(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `edgegen export` made.")],
+    n: Annotated[int, typer.Option("-n", help="Flows to generate.")],
+    out: Annotated[str, typer.Option("-o", help=".jsonl, .csv, .parquet or .pcap; - for standard output.")] = "-",
+    label: Annotated[list[str] | None, typer.Option(help="Labels in turn; none: by training share.")] = None,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same flows.")] = 0,
+    first: Annotated[int, typer.Option(help="Number of the first flow.")] = 0,
+    batch: Annotated[int | None, typer.Option(help="Flows at a time; changes the speed only.")] = None,
+    engine: Annotated[str, typer.Option(help="auto, native or onnxruntime.")] = "auto",
+    temperature: Annotated[float, typer.Option(help="0 for the likeliest packets; 1 as trained.")] = 1.0,
+) -> None:
+    """Generate labelled flows from a bundle."""
+    from edgegen import runtime
+    from edgegen.writers import write_flows
+
+    flows = runtime.generate(bundle, n, label, seed, batch, engine, temperature, first)
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import track
+
+        flows = iter(track(flows, "flows", n, console=Console(stderr=True), transient=True))
+    write_flows(flows, out, {"generator": str(bundle), "seed": str(seed)})
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `edgegen export` made.")],
+    engine: Annotated[str, typer.Option(help="auto, native or onnxruntime.")] = "auto",
+) -> None:
+    """Check every byte of a bundle, and that this machine generates the flows its export did."""
+    from edgegen.bundle import Bundle
+    from edgegen.runtime.engine import verify as verify_bundle
+
+    print(f"{bundle}: {verify_bundle(Bundle.open(bundle), engine)}")
+
+
+@app.command()
 def demo(
-    out: Annotated[Path, typer.Option("-o", metavar="DIR", help="Folder for what it makes.")] = Path(
-        "edgegen-demo"
-    ),
+    out: Annotated[Path, typer.Option("-o", metavar="DIR", help="Folder for what it makes.")] = Path("edgegen-demo"),
     minutes: Annotated[float, typer.Option(help="Time to train for.")] = 1.5,
 ) -> None:
     """Train, export, generate and compare on the shipped data, in a few minutes."""

@@ -27,13 +27,13 @@ def generate(
     temperature: float = 1.0,
     first: int = 0,
 ) -> Iterator[Flow]:
-    """Flows first .. first + n - 1 of a seed. Flow i depends on (bundle, seed, i, its label, temperature) alone.
+    """Flows first .. first + n - 1 of a seed. Flow i depends on bundle, seed, i, label, temperature alone.
 
-    labels: flow i has labels[i % len(labels)]; without them, labels are drawn by their share of the training flows
+    labels: flow i has labels[i % len(labels)]; without them, drawn by their share of the training flows
     batch, engine: how, not what: see `open_engine`
     temperature: 0 takes the most likely token always; else 0.01..100
-    Raises UsageError for an argument that makes no sense, EdgegenError for a bundle that is not sound; both before the
-    first flow.
+    Raises UsageError for an argument that makes no sense, EdgegenError for a bundle that is not sound;
+    both before the first flow.
     """
     if n < 0 or not 0 <= seed <= LARGEST or not 0 <= first <= LARGEST - max(n - 1, 0):
         raise UsageError("the number of flows, the seed and the flow numbers must lie in 0..2^64-1")

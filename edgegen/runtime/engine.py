@@ -42,9 +42,7 @@ class StepperEngine:
         """Nothing outlives the stepper."""
 
 
-def open_engine(
-    bundle: Bundle, engine: str = "auto", batch: int | None = None, flows: int | None = None
-) -> Engine:
+def open_engine(bundle: Bundle, engine: str = "auto", batch: int | None = None, flows: int | None = None) -> Engine:
     """The engine that runs `bundle` here; "auto" is native where the bundle has it for this processor.
 
     batch: flows generated at a time; None is a good one for the engine
@@ -76,7 +74,7 @@ def golden_hash(engine: Engine, codec: Codec, seed: int, first: int, count: int)
 
 
 def verify(bundle: Bundle, engine: str = "auto") -> str:
-    """Generate the golden flows again at one flow a time and at the usual batch; what has been shown, in a sentence.
+    """Generate the golden flows again, one at a time and batched; what that has shown, in a sentence.
 
     Raises EdgegenError where they differ from those of the export.
     """
@@ -86,9 +84,7 @@ def verify(bundle: Bundle, engine: str = "auto") -> str:
         try:
             expected = golden.sha256.get(opened.name)
             if expected is None:
-                raise EdgegenError(
-                    f"{bundle.path} has no golden flows of engine {opened.name}: use another --engine"
-                )
+                raise EdgegenError(f"{bundle.path} has no golden flows of engine {opened.name}: use another --engine")
             found = golden_hash(opened, bundle.codec, golden.seed, golden.first, golden.count)
         finally:
             opened.close()
@@ -97,9 +93,7 @@ def verify(bundle: Bundle, engine: str = "auto") -> str:
                 f"{bundle.path} generates other flows on this machine than at its export "
                 f"(engine {opened.name}, batch {batch or 'auto'}): do not use it here, and report it"
             )
-    return (
-        f"{len(bundle.files)} files are unchanged, {golden.count} golden flows are the same ({opened.name})"
-    )
+    return f"{len(bundle.files)} files are unchanged, {golden.count} golden flows are the same ({opened.name})"
 
 
 def _step_graph(bundle: Bundle) -> str:

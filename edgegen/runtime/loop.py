@@ -21,7 +21,7 @@ class Stepper(Protocol):
     def width(self) -> int: ...
 
     def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Logits (width, vocabulary) for the next position of each row, from tokens (width,) at positions (width,)."""
+        """Logits (width, vocabulary) for each row's next position; tokens and positions (width,)."""
         ...
 
 
@@ -80,9 +80,7 @@ def generate_tokens(
             tokens[flow[group], at] = low + chosen
             places[flow[group], at] = block[:, 1]
         forced = active & (position == codec.steps)
-        tokens[flow[forced], -1] = np.where(
-            tokens[flow[forced], position[forced]] == codec.end, PADDING, codec.end
-        )
+        tokens[flow[forced], -1] = np.where(tokens[flow[forced], position[forced]] == codec.end, PADDING, codec.end)
         for row in rows[active]:
             if forced[row] or tokens[flow[row], position[row]] == codec.end:
                 flow[row], position[row], waiting = waiting, 0, waiting + 1

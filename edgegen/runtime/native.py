@@ -21,16 +21,25 @@ _POINTER = ctypes.c_void_p
 class _CodecHead(ctypes.Structure):
     """The numbers at the head of `struct edgegen_codec` (model.h), all int32."""
 
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         (name, ctypes.c_int32)
         for name in (
-            "iat_bins packet_base end label_base labels max_pl max_packets length steps vocabulary".split()
+            "iat_bins",
+            "packet_base",
+            "end",
+            "label_base",
+            "labels",
+            "max_pl",
+            "max_packets",
+            "length",
+            "steps",
+            "vocabulary",
         )
     ]
 
 
 class NativeEngine:
-    """One instance of the compiled engine, as wide as the smallest compiled width that holds `batch`, else the widest.
+    """One instance of the compiled engine: the smallest compiled width that holds `batch`, else the widest.
 
     Also a Stepper: `step` gives the logits of one step, for parity checks.
     """
@@ -41,14 +50,10 @@ class NativeEngine:
         self._library = _load(library)
         head = _CodecHead.in_dll(self._library, "edgegen_codec")
         if (head.length, head.label_base, head.labels) != (codec.length, codec.label_base, len(codec.labels)):
-            raise EdgegenError(
-                f"{library} was compiled for another codec than its bundle's: export the bundle again"
-            )
+            raise EdgegenError(f"{library} was compiled for another codec than its bundle's: export the bundle again")
         variant = self._library.edgegen_variant()
         if variant is None:
-            raise EdgegenError(
-                f"{library} needs instructions that this processor lacks: use --engine onnxruntime or another machine"
-            )
+            raise EdgegenError(f"{library} needs instructions that this processor lacks: use --engine onnxruntime")
         self.variant = variant.decode()
         self.codec = codec
         self.vocabulary: int = head.vocabulary
@@ -62,7 +67,7 @@ class NativeEngine:
         count = len(labels)
         inverse(temperature)
         wanted = np.ascontiguousarray(labels, np.int32)
-        if count and not (0 <= wanted.min() and wanted.max() < len(self.codec.labels)):
+        if count and not (wanted.min() >= 0 and wanted.max() < len(self.codec.labels)):
             raise EdgegenError(f"a label index is outside 0..{len(self.codec.labels) - 1}")
         tokens = np.empty((count, self.codec.length), np.int32)
         places = np.empty((count, self.codec.length), np.uint32)
@@ -79,7 +84,7 @@ class NativeEngine:
         return Sequences(tokens, places)
 
     def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Logits (width, vocabulary) from tokens (width,) at positions (width,); position 0 resets its row."""
+        """Logits (width, vocabulary); tokens and positions (width,); position 0 resets its row."""
         token, position = np.ascontiguousarray(tokens, np.int32), np.ascontiguousarray(positions, np.int32)
         logits = self._library.edgegen_step(self._instance, token.ctypes.data, position.ctypes.data)
         view = ctypes.cast(logits, ctypes.POINTER(ctypes.c_float))
@@ -91,13 +96,9 @@ def _load(path: Path) -> ctypes.CDLL:
         library = ctypes.CDLL(str(path.resolve()))
         abi = library.edgegen_abi()
     except (OSError, AttributeError) as error:
-        raise EdgegenError(
-            f"{path} does not load on this machine ({error}): export it for this target"
-        ) from error
+        raise EdgegenError(f"{path} does not load on this machine ({error}): export it for this target") from error
     if abi != ABI:
-        raise EdgegenError(
-            f"{path} has engine interface {abi}, not {ABI}: export the bundle with this edgegen"
-        )
+        raise EdgegenError(f"{path} has engine interface {abi}, not {ABI}: export the bundle with this edgegen")
     library.edgegen_variant.restype = ctypes.c_char_p
     library.edgegen_width.argtypes = [ctypes.c_int64]
     library.edgegen_open.restype = _POINTER
@@ -120,6 +121,6 @@ def _load(path: Path) -> ctypes.CDLL:
 
 
 def _unload(library: ctypes.CDLL, instance: int) -> None:
-    """Free an instance and its library: one that stayed loaded would stand in for a newer bundle at the same path."""
+    """Free an instance and its library, which would stand in for a newer one at the same path."""
     library.edgegen_close(instance)
     _ctypes.dlclose(library._handle)

@@ -18,8 +18,9 @@ _TYPES = {
 class OnnxStepper:
     """The step graph in `path`, `width` rows at a time.
 
-    Inputs: token (batch,) and position (batch,) int64, then states; outputs: logits (batch, vocabulary), then the next
-    states in the same order, each named next_<state>. The graph resets a row's states at position 0 by itself.
+    Inputs: token (batch,) and position (batch,) int64, then states; outputs: logits (batch, vocabulary),
+    then the next states in the same order, each named next_<state>. The graph itself resets a row's states at
+    position 0.
     """
 
     def __init__(self, path: str, width: int) -> None:

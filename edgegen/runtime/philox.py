@@ -1,7 +1,7 @@
 """Philox4x32-10, the counter-based random numbers of Salmon, Moraes, Dror and Shaw (SC 2011).
 
-A block of four words is a pure function of a key and a counter: number i of a stream needs none of those before
-it, so a flow is the same whatever was generated beside it. export/device/philox.c is this file in C.
+A block of four words is a pure function of a key and a counter: number i of a stream needs none of those
+before it, so a flow is the same whatever was generated beside it. export/device/philox.c is this file in C.
 """
 
 import numpy as np
@@ -22,15 +22,13 @@ def philox(counter: ArrayLike, key: tuple[int, int]) -> NDArray[np.uint32]:
     k0, k1 = key
     for _ in range(ROUNDS):
         p0, p1 = MULTIPLIERS[0] * c[0], MULTIPLIERS[1] * c[2]
-        c = np.stack(
-            ((p1 >> HALF) ^ c[1] ^ np.uint64(k0), p1 & LOW, (p0 >> HALF) ^ c[3] ^ np.uint64(k1), p0 & LOW)
-        )
+        c = np.stack(((p1 >> HALF) ^ c[1] ^ np.uint64(k0), p1 & LOW, (p0 >> HALF) ^ c[3] ^ np.uint64(k1), p0 & LOW))
         k0, k1 = (k0 + KEY_STEPS[0]) & 0xFFFFFFFF, (k1 + KEY_STEPS[1]) & 0xFFFFFFFF
     return c.T.astype(np.uint32)
 
 
 def words(seed: int, flows: ArrayLike, positions: ArrayLike, stream: int) -> NDArray[np.uint32]:
-    """The block (n, 4) of each of n flows at its position: key = the seed, counter = (flow, position, stream).
+    """The block (n, 4) of each of n flows at its position: key the seed, counter (flow, position, stream).
 
     seed: 0..2^64-1; flows: (n,) flow numbers 0..2^64-1; positions: (n,) or one for all
     """

@@ -1,7 +1,7 @@
 """How a token is drawn from logits, exactly: the same bits here and in export/device/sample.c.
 
-Logits become integer weights through an exp of our own; a draw then is integer arithmetic, whose result does not
-depend on the order of a sum. The float part is a fixed sequence of IEEE float32 operations, none of them fused.
+Logits become integer weights through an exp of our own; a draw then is integer arithmetic, whose result does
+not depend on the order of a sum. The float part is a fixed sequence of IEEE float32 operations, none fused.
 """
 
 from itertools import accumulate
@@ -29,7 +29,7 @@ HOTTEST, COLDEST = 100.0, 0.01
 
 
 def weights(logits: NDArray[np.float32], inverse_temperature: np.float32) -> NDArray[np.uint32]:
-    """Integer weights (rows, legal) of logits (rows, legal): 2^20 for the best token, truncated, 0 for NaN."""
+    """Integer weights (rows, legal) of logits (rows, legal): 2^20 for the best, truncated, 0 for NaN."""
     with np.errstate(invalid="ignore"):
         x = (logits - np.fmax.reduce(logits, axis=1, keepdims=True)) * inverse_temperature
         x = np.where(x > FLOOR, x, FLOOR)
@@ -46,7 +46,7 @@ def weights(logits: NDArray[np.float32], inverse_temperature: np.float32) -> NDA
 def draw(
     logits: NDArray[np.float32], uniforms: NDArray[np.uint32], inverse_temperature: np.float32
 ) -> NDArray[np.int64]:
-    """For each row the index of the token drawn: the first whose cumulative weight exceeds uniform * total / 2^32.
+    """For each row the index drawn: the first whose cumulative weight exceeds uniform * total / 2^32.
 
     logits: (rows, legal); uniforms: (rows,). Where no logit is a number, the first token.
     """
@@ -76,18 +76,13 @@ def inverse(temperature: float) -> np.float32:
 
 
 def label_thresholds(codec: Codec) -> list[int]:
-    """(labels,) rising: a draw u of 0..2^32-1 means the first label whose threshold is above u, else the last."""
+    """(labels,) rising: a draw u means the first label whose threshold is above u, else the last."""
     total = sum(label.share for label in codec.labels)
-    return [
-        min(int(share / total * 2**32), 2**32 - 1)
-        for share in accumulate(label.share for label in codec.labels)
-    ]
+    return [min(int(share / total * 2**32), 2**32 - 1) for share in accumulate(label.share for label in codec.labels)]
 
 
 def draw_labels(codec: Codec, seed: int, first: int, count: int) -> NDArray[np.int32]:
     """The labels (count,) of flows first .. first + count - 1, by their share of the training flows."""
     u = words(seed, np.arange(count, dtype=np.uint64) + np.uint64(first), 0, LABELS)[:, 0]
-    chosen = np.searchsorted(
-        np.array(label_thresholds(codec)[:-1], np.uint64), u.astype(np.uint64), side="right"
-    )
+    chosen = np.searchsorted(np.array(label_thresholds(codec)[:-1], np.uint64), u.astype(np.uint64), side="right")
     return chosen.astype(np.int32)

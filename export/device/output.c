@@ -71,8 +71,10 @@ void edgegen_output_add(size_t bytes) { filled += bytes; }
 
 void edgegen_output_close(void) {
     flush();
+    free(buffer);
     if (!temporary) return;
     if (close(file) != 0) fail("write");
     if (rename(temporary, target) != 0) fail("create");
+    free(temporary);
     temporary = NULL;
 }

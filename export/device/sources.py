@@ -1,4 +1,4 @@
-"""The C host's sources, and the C that only an export knows: the codec and the golden flows of one generator."""
+"""The C host's sources, and the C that only an export knows: a generator's codec and golden flows."""
 
 from pathlib import Path
 
@@ -12,13 +12,15 @@ EXECUTABLE = tuple(
     FOLDER / name
     for name in ("philox.c", "sample.c", "loop.c", "json.c", "sha256.c", "output.c", "options.c", "main.c")
 )
-# Contraction fuses a multiply and an add into one rounding, on some targets: the draw would depend on the processor.
+# Contraction fuses a multiply and an add into one rounding on some targets: draws would differ by processor.
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"-I{FOLDER}")
 
 
 def codec_source(codec: Codec, vocabulary: int) -> str:
-    """C that defines `edgegen_codec` of model.h; vocabulary: logits in a row, codec.size or padded above it."""
+    """C that defines `edgegen_codec` of model.h; vocabulary: logits in a row, at least codec.size."""
     names = ", ".join(_string(label.name) for label in codec.labels)
+    protos = ", ".join(str(label.proto or 0) for label in codec.labels)
+    thresholds = ", ".join(f"{threshold}u" for threshold in label_thresholds(codec))
     edges = ", ".join(map(str, codec.iat_edges_us))
     numbers = {
         "iat_bins": codec.iat_bins,
@@ -35,8 +37,8 @@ def codec_source(codec: Codec, vocabulary: int) -> str:
     lines = [
         '#include "model.h"',
         f"static const char *const label_names[] = {{{names}}};",
-        f"static const int32_t label_protos[] = {{{', '.join(str(label.proto or 0) for label in codec.labels)}}};",
-        f"static const uint32_t label_thresholds[] = {{{', '.join(f'{t}u' for t in label_thresholds(codec))}}};",
+        f"static const int32_t label_protos[] = {{{protos}}};",
+        f"static const uint32_t label_thresholds[] = {{{thresholds}}};",
         *([f"static const int32_t iat_edges_us[] = {{{edges}}};"] if edges else []),
         "const struct edgegen_codec edgegen_codec = {",
         *(f"    .{name} = {number}," for name, number in numbers.items()),

@@ -1,4 +1,4 @@
-/* A model without weights: logits are a hash of all tokens of a row so far. tests/runtime/mock.py is the same in numpy. */
+/* A model without weights: logits are a hash of all tokens of a row so far. tests/runtime/mock_host.py is the same in numpy. */
 #include <stdint.h>
 
 #include "model.h"

@@ -1,6 +1,6 @@
 import ctypes
 
-import mock
+import mock_host
 import numpy as np
 import pytest
 from hypothesis import given
@@ -30,9 +30,9 @@ def test_known_answers(counter: str, key: str, block: str) -> None:
 @given(U64, U64, st.integers(0, 2**32 - 1), st.sampled_from([TOKENS, LABELS]))
 def test_c_gives_the_same_block(seed: int, flow: int, position: int, stream: int) -> None:
     class Block(ctypes.Structure):
-        _fields_ = [("word", ctypes.c_uint32 * 4)]  # noqa: RUF012
+        _fields_ = [("word", ctypes.c_uint32 * 4)]
 
-    function = mock.load("small").edgegen_words
+    function = mock_host.load("small").edgegen_words
     function.restype = Block
     function.argtypes = [ctypes.c_uint64, ctypes.c_uint64, ctypes.c_uint32, ctypes.c_int]
     expected = words(seed, np.array([flow], np.uint64), position, stream)[0].tolist()

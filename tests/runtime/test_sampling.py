@@ -1,7 +1,7 @@
 import ctypes
 import math
 
-import mock
+import mock_host
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,7 +34,7 @@ def test_draws_have_the_probabilities_of_a_softmax(temperature: float) -> None:
 @settings(max_examples=500)
 @given(LOGITS, U32, TEMPERATURE)
 def test_c_draws_the_same_token(logits: list[float], u: int, temperature: float) -> None:
-    library = mock.load("small")
+    library = mock_host.load("small")
     row = np.array(logits, np.float32)
     scratch = np.empty(len(row), np.uint32)
     library.edgegen_draw.argtypes = [
@@ -52,14 +52,14 @@ def test_c_draws_the_same_token(logits: list[float], u: int, temperature: float)
 @given(LOGITS)
 def test_c_takes_the_same_best_token(logits: list[float]) -> None:
     row = np.array(logits, np.float32)
-    by_c = mock.load("small").edgegen_best(row.ctypes.data_as(ctypes.c_void_p), len(row))
+    by_c = mock_host.load("small").edgegen_best(row.ctypes.data_as(ctypes.c_void_p), len(row))
     assert by_c == best(row[None])[0]
     if not any(math.isnan(logit) for logit in logits):
         assert by_c == int(np.argmax(row))
 
 
 def test_c_draws_exactly_where_the_total_exceeds_32_bits() -> None:
-    library = mock.load("small")
+    library = mock_host.load("small")
     row = np.zeros(131_073, np.float32)
     scratch = np.empty(len(row), np.uint32)
     for u in (0, 1, 2**31, 2**32 - 1):
@@ -74,10 +74,10 @@ def test_c_draws_exactly_where_the_total_exceeds_32_bits() -> None:
 
 
 def test_labels_are_drawn_by_share_and_in_c_alike() -> None:
-    codec = mock.TIMES
+    codec = mock_host.TIMES
     labels = draw_labels(codec, 5, 2**40, 20_000)
     assert np.abs(np.bincount(labels) / len(labels) - [0.25, 0.5, 0.25]).max() < 0.01
-    function = mock.load("times").edgegen_draw_label
+    function = mock_host.load("times").edgegen_draw_label
     function.argtypes = [ctypes.c_uint64, ctypes.c_uint64]
     assert [function(5, 2**40 + i) for i in range(500)] == labels[:500].tolist()
     assert label_thresholds(codec) == [2**30, 3 * 2**30, 2**32 - 1]

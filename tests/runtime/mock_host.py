@@ -51,23 +51,19 @@ class MockStepper:
 def golden_hash(codec: Codec) -> str:
     seed, first, count = GOLDEN
     labels = draw_labels(codec, seed, first, count)
-    return hashlib.sha256(
-        generate_tokens(codec, MockStepper(codec, 8), labels, seed, first).bytes()
-    ).hexdigest()
+    return hashlib.sha256(generate_tokens(codec, MockStepper(codec, 8), labels, seed, first).bytes()).hexdigest()
 
 
 @functools.cache
 def build(name: str, shared: bool, sanitize: bool = False, golden: str | None = None) -> Path:
-    """The C host around the mock model for one codec: a library, or an executable with the golden hash `golden`."""
+    """The C host around the mock model for one codec: a library, or an executable with that golden hash."""
     if not shutil.which("gcc"):
         pytest.skip("gcc is missing")
     codec = CODECS[name]
     folder = Path(tempfile.mkdtemp(prefix="edgegen-mock-"))
     (folder / "codec.c").write_text(codec_source(codec, codec.size))
     (folder / "golden.c").write_text(golden_source(*GOLDEN, golden or golden_hash(codec)))
-    own = [folder / "codec.c", Path(__file__).with_name("mock_model.c")] + (
-        [] if shared else [folder / "golden.c"]
-    )
+    own = [folder / "codec.c", Path(__file__).with_name("mock_model.c")] + ([] if shared else [folder / "golden.c"])
     extra = ["-shared", "-fPIC"] if shared else []
     extra += ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"] if sanitize else []
     out = folder / ("libmodel.so" if shared else "edgegen")

@@ -1,0 +1,151 @@
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from edgegen.bundle import MANIFEST, Bundle, Golden, Manifest, Target, this_target, write_bundle
+from edgegen.codec import Codec, Label
+from edgegen.errors import EdgegenError
+
+CODEC = Codec((Label("dns", 0.5, 17), Label("web é", 0.5)), max_packets=4, max_pl=100)
+TARGET = Target("x86_64/edgegen", "x86_64/libmodel.so", (1, 8), ("avx2", "avx512vnni"))
+GOLDEN = Golden(1, 0, 8, {"native": "00" * 32})
+MADE = Manifest("llama", CODEC, GOLDEN, {"x86_64": TARGET}, {"parameters": 7}, {"run": "r"})
+FILES: dict[str, bytes | Path] = {
+    "model.onnx": b"graph" * 20,
+    TARGET.executable: b"\x7fELF executable",
+    TARGET.library: b"\x7fELF library",
+    "card.md": b"# A card\n",
+}
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return write_bundle(tmp_path / "a.edgegen", FILES, MADE).path
+
+
+def test_a_bundle_survives_a_round_trip(bundle: Path) -> None:
+    opened = Bundle.open(bundle)
+    assert opened.manifest == MADE
+    assert opened.codec == CODEC
+    assert {name: (bundle / name).read_bytes() for name in opened.files} == FILES
+    assert os.access(bundle / TARGET.executable, os.X_OK)
+    assert not os.access(bundle / "card.md", os.X_OK)
+    assert os.listdir(bundle.parent) == ["a.edgegen"]
+
+
+def test_the_manifest_is_json_whose_first_line_hashes_the_rest(bundle: Path) -> None:
+    first, rest = (bundle / MANIFEST).read_bytes().split(b"\n", 1)
+    assert first == b'{"sha256": "%s",' % hashlib.sha256(rest).hexdigest().encode()
+    assert json.loads((bundle / MANIFEST).read_text())["format"] == 1
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.sampled_from([MANIFEST, *FILES]), st.data())
+def test_any_flipped_bit_is_found_and_named(bundle: Path, name: str, data: st.DataObject) -> None:
+    file = bundle / name
+    whole = file.read_bytes()
+    at, bit = data.draw(st.integers(0, len(whole) - 1)), data.draw(st.integers(0, 7))
+    file.write_bytes(whole[:at] + bytes([whole[at] ^ 1 << bit]) + whole[at + 1 :])
+    with pytest.raises(EdgegenError) as error:
+        Bundle.open(bundle)
+    file.write_bytes(whole)
+    assert f"{file} has been changed" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, *FILES])
+@pytest.mark.parametrize("cut", [0, -1])
+def test_a_truncated_file_is_named(bundle: Path, name: str, cut: int) -> None:
+    (bundle / name).write_bytes((bundle / name).read_bytes()[:cut])
+    with pytest.raises(EdgegenError, match=f"{name} has been changed"):
+        Bundle.open(bundle)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
+    (bundle / name).unlink()
+    with pytest.raises(EdgegenError, match=f"{name} is missing"):
+        Bundle.open(bundle)
+
+
+def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    for path, sentence in (
+        (tmp_path, "not a bundle"),
+        (tmp_path / "file", "not a bundle"),
+        (tmp_path / "no", "no bundle"),
+    ):
+        with pytest.raises(EdgegenError, match=sentence):
+            Bundle.open(path)
+
+
+def rewrite(bundle: Path, **changes: object) -> None:
+    """Change fields of the manifest and hash it again, as another version of edgegen might have written it."""
+    data = {**json.loads((bundle / MANIFEST).read_text()), **changes}
+    del data["sha256"]
+    rest = json.dumps(data, indent=1)[2:]
+    first = f'{{"sha256": "{hashlib.sha256(rest.encode()).hexdigest()}",\n'
+    (bundle / MANIFEST).write_text(first + rest)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"format": 2}, "bundle format 2, not 1"),
+        ({"loop": "diffusion"}, "loop of kind 'diffusion'"),
+        ({"files": {"../outside": "00"}}, "outside the bundle"),
+        ({"files": 3}, "lacks a field"),
+        ({"golden": {}}, "lacks a field"),
+    ],
+)
+def test_what_this_edgegen_does_not_know_is_refused(bundle: Path, changes: dict[str, object], sentence: str) -> None:
+    rewrite(bundle, **changes)
+    with pytest.raises(EdgegenError, match=sentence):
+        Bundle.open(bundle)
+
+
+def test_a_processor_without_engine_is_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "riscv64")
+    assert this_target() == "riscv64"
+    with pytest.raises(EdgegenError, match=r"no engine for this processor \(riscv64; it has: x86_64\)"):
+        Bundle.open(bundle).library()
+    monkeypatch.setattr("platform.machine", lambda: "AMD64")
+    assert Bundle.open(bundle).library() == bundle / TARGET.library
+
+
+def test_a_bundle_replaces_a_bundle_even_a_damaged_one_and_nothing_else(bundle: Path) -> None:
+    (bundle / "card.md").write_text("changed")
+    write_bundle(bundle, {**FILES, "extra": b"more"}, MADE)
+    assert "extra" in Bundle.open(bundle).files
+    folder = bundle.parent / "photos"
+    folder.mkdir()
+    (folder / "one").write_text("dear")
+    with pytest.raises(EdgegenError, match="not a bundle: choose another name"):
+        write_bundle(folder, FILES, MADE)
+    assert sorted(os.listdir(bundle.parent)) == ["a.edgegen", "photos"]
+    assert (folder / "one").read_text() == "dear"
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", MANIFEST, ""])
+def test_a_failed_write_leaves_the_old_bundle(bundle: Path, name: str) -> None:
+    with pytest.raises(EdgegenError, match="not a file name inside a bundle"):
+        write_bundle(bundle, {**FILES, name: b""}, MADE)
+    assert Bundle.open(bundle).manifest == MADE
+    assert os.listdir(bundle.parent) == ["a.edgegen"]
+
+
+def test_a_full_disk_leaves_the_old_bundle(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(EdgegenError, match="No space left on device"):
+        write_bundle(bundle, FILES, MADE)
+    monkeypatch.undo()
+    assert Bundle.open(bundle).manifest == MADE
+    assert os.listdir(bundle.parent) == ["a.edgegen"]
