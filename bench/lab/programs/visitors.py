@@ -1,4 +1,4 @@
-"""Many visits from one process, a few at a time, each after a pause: `<label>_client.py ADDRESS SEED FLOWS`."""
+"""Many visits from one process, each after a pause: `<label>_client.py ADDRESS SEED FLOWS`."""
 
 import asyncio
 import random
