@@ -104,9 +104,7 @@ def train(
     progress = _start(run, settings, resume)
     parts = split(flows, seed)
     if not parts.validation:
-        raise EdgegenError(
-            f"{flows_path.name} has too few flows to hold some out: give a label at least three"
-        )
+        raise EdgegenError(f"{flows_path.name} has too few flows to hold some out: give a label at least three")
     codec = Codec.fit(parts.train, max_packets, times)
     torch.manual_seed(seed)
     model = models.create(models.configure(arch, size, codec))
@@ -123,8 +121,7 @@ def train(
         "split": parts.to_json(),
         "precision": trainer.precision,
         "device": trainer.device.type,
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("edgegen", "torch")},
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("edgegen", "torch")},
     }
     while not trainer.over():
         improved = trainer.epoch()
@@ -201,7 +198,7 @@ class Trainer:
         number = len(self.history)
         torch.manual_seed(self.seed * 1_000_003 + number)
         before = sum(record["seconds"] for record in self.history)
-        started = time.monotonic()
+        started, cpu_started = time.monotonic(), time.process_time()
         self.model.train()
         total, count = 0.0, 0
         with _progress_bar() as bar:
@@ -213,13 +210,9 @@ class Trainer:
                     break
                 losses = self.update(batch, self.schedule.learning_rate(step, progress))
                 total, count = total + losses.sum().item(), count + len(losses)
-                bar.update(
-                    task, completed=progress, description=f"epoch {number + 1}, loss {total / count:.4f}"
-                )
+                bar.update(task, completed=progress, description=f"epoch {number + 1}, loss {total / count:.4f}")
         if not math.isfinite(total):
-            raise EdgegenError(
-                f"training diverged in epoch {number + 1}: the loss is not a number; try another seed"
-            )
+            raise EdgegenError(f"training diverged in epoch {number + 1}: the loss is not a number; try another seed")
         validation = nats_per_token(self.model, self.codec, self.validation)
         record = {
             "epoch": number + 1,
@@ -227,6 +220,7 @@ class Trainer:
             "validation": validation.per_token,
             "validation_per_packet": validation.per_packet,
             "seconds": time.monotonic() - started,
+            "cpu_seconds": time.process_time() - cpu_started,
         }
         self.history.append(record)
         improved = self.best is None or record["validation"] < self.best["validation"]
@@ -237,9 +231,7 @@ class Trainer:
     def batches(self) -> list[Tensor]:
         """Indices of the training flows in batches of similar length, in a random order."""
         order = torch.randperm(len(self.lengths))
-        sorted_windows = [
-            window[self.lengths[window].argsort(stable=True)] for window in order.split(WINDOW * BATCH)
-        ]
+        sorted_windows = [window[self.lengths[window].argsort(stable=True)] for window in order.split(WINDOW * BATCH)]
         batches = torch.cat(sorted_windows).split(BATCH)
         return [batches[i] for i in torch.randperm(len(batches))]
 
