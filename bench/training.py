@@ -2,9 +2,9 @@
 
     python bench/training.py FLOWS --arch llama --arch mamba -o bench/results/training-NAME.json
 
-A run that is already there, whole or broken off, is gone on with. Every figure but the seconds is of flows held
-out by session. Prints a table, then one line of JSON, which it also writes with `-o`. On a machine that does other
-things too, the seconds of processor time say more than those of the clock.
+A run that is already there, whole or broken off, is gone on with. Every figure but the seconds is of flows
+held out by session. Prints a table, then one line of JSON, which it also writes with `-o`. On a machine that
+does other things too, the seconds of processor time say more than those of the clock.
 """
 
 import argparse
@@ -125,7 +125,8 @@ def table_of(result: dict[str, Any]) -> Table:
     ):
         table.add_column(name, justify="right")
     for row in result["rows"]:
-        losses = [f"{row[part][unit]:.3f}" for part in ("validation", "test") for unit in ("per_token", "per_packet")]
+        parts = (row["validation"], row["test"])
+        losses = [f"{part[unit]:.3f}" for part in parts for unit in ("per_token", "per_packet")]
         cost = []
         if "epochs" in row:
             cost = [

@@ -60,6 +60,30 @@ def data_info(flows: Annotated[Path, typer.Argument(metavar="FLOWS", help="A tab
 
 
 @app.command()
+def train(
+    out: Annotated[Path, typer.Option("-o", help="The folder of the run, made here.")],
+    arch: Annotated[str, typer.Option(help="llama or mamba.")],
+    flows: Annotated[Path | None, typer.Argument(metavar="[FLOWS]", help="Flow table; none: EdgeLab.")] = None,
+    size: Annotated[str, typer.Option(help="tiny (0.2 M parameters) or base (2.0 M).")] = "base",
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the flows; 18 if nothing is said.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="Time after which to be done.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed trains the same weights.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run after a kill.")] = False,
+    init: Annotated[Path | None, typer.Option(help="A run to start from, for other labels.")] = None,
+    max_packets: Annotated[int, typer.Option(min=1, help="Packets a flow is cut to.")] = 16,
+    iat: Annotated[bool, typer.Option("--iat/--no-iat", help="Learn times, or sizes and directions only.")] = True,
+    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; all if nothing is said.")] = None,
+) -> None:
+    """Train a generator on a table of flows."""
+    from edgegen.datasets import edgelab
+    from edgegen.train import train as train_run
+
+    source = edgelab() if flows is None else flows
+    run = train_run(source, out, arch, size, epochs, minutes, seed, resume, init, max_packets, iat, threads)
+    print(run)
+
+
+@app.command()
 def generate(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `edgegen export` made.")],
     n: Annotated[int, typer.Option("-n", help="Flows to generate.")],

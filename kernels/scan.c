@@ -1,6 +1,7 @@
 /* The scan h_t = exp(delta_t A) h_(t-1) + x_t B_t, y_t = C_t . h_t and its gradients, for kernels/native.py.
  *
- * Row-major float arrays: x, delta, y (rows, time, dim); A (state, dim); B, C (rows, time, state); h (rows, state, dim).
+ * Row-major float arrays: x, delta, y (rows, time, dim); A (state, dim); B, C (rows, time, state);
+ * h (rows, state, dim).
  * Channels are worked on in blocks, so that the states of all times of a block stay in cache.
  */
 #include <stddef.h>
@@ -32,7 +33,7 @@ static inline float exp_of(float v)
     return v < -87.0f ? 0.0f : p * power;
 }
 
-/* The states of one row and block: decay (time, state, BLOCK), states (time + 1, state, BLOCK), its first filled. */
+/* The states of one row and block: decay (time, state, BLOCK), states (time + 1, state, BLOCK) after its first. */
 static void states_of(ptrdiff_t time, ptrdiff_t dim, ptrdiff_t state, ptrdiff_t width, const float *x,
                       const float *delta, const float *A, const float *B, float *decay, float *states)
 {
@@ -40,7 +41,8 @@ static void states_of(ptrdiff_t time, ptrdiff_t dim, ptrdiff_t state, ptrdiff_t 
         for (ptrdiff_t n = 0; n < state; n++) {
             const float *restrict h = states + (t * state + n) * BLOCK, *restrict a = A + n * dim;
             const float *restrict xt = x + t * dim, *restrict dt = delta + t * dim;
-            float *restrict e = decay + (t * state + n) * BLOCK, *restrict next = states + ((t + 1) * state + n) * BLOCK;
+            float *restrict e = decay + (t * state + n) * BLOCK;
+            float *restrict next = states + ((t + 1) * state + n) * BLOCK;
             float b = B[t * state + n];
             for (ptrdiff_t d = 0; d < width; d++) {
                 e[d] = exp_of(dt[d] * a[d]);
@@ -63,8 +65,9 @@ static void store(float *h, const float *block, ptrdiff_t state, ptrdiff_t dim, 
 }
 
 /* scratch: (2 * time + 1) * state * BLOCK floats */
-void scan_forward(ptrdiff_t rows, ptrdiff_t time, ptrdiff_t dim, ptrdiff_t state, const float *x, const float *delta,
-                  const float *A, const float *B, const float *C, const float *h, float *y, float *last, float *scratch)
+void scan_forward(ptrdiff_t rows, ptrdiff_t time, ptrdiff_t dim, ptrdiff_t state, const float *x,
+                  const float *delta, const float *A, const float *B, const float *C, const float *h, float *y,
+                  float *last, float *scratch)
 {
     float *decay = scratch, *states = scratch + time * state * BLOCK;
     for (ptrdiff_t r = 0; r < rows; r++) {
@@ -88,10 +91,11 @@ void scan_forward(ptrdiff_t rows, ptrdiff_t time, ptrdiff_t dim, ptrdiff_t state
     }
 }
 
-/* Gradients from those of y and of the last state. dA is added to; scratch: (2 * time + 2) * state * BLOCK floats. */
-void scan_backward(ptrdiff_t rows, ptrdiff_t time, ptrdiff_t dim, ptrdiff_t state, const float *x, const float *delta,
-                   const float *A, const float *B, const float *C, const float *h, const float *dy, const float *dlast,
-                   float *dx, float *ddelta, float *dA, float *dB, float *dC, float *dh, float *scratch)
+/* Gradients from dy and dlast. dA is added to; scratch: (2 * time + 2) * state * BLOCK floats. */
+void scan_backward(ptrdiff_t rows, ptrdiff_t time, ptrdiff_t dim, ptrdiff_t state, const float *x,
+                   const float *delta, const float *A, const float *B, const float *C, const float *h,
+                   const float *dy, const float *dlast, float *dx, float *ddelta, float *dA, float *dB, float *dC,
+                   float *dh, float *scratch)
 {
     float *decay = scratch, *states = decay + time * state * BLOCK, *g = states + (time + 1) * state * BLOCK;
     for (ptrdiff_t r = 0; r < rows; r++) {
@@ -110,7 +114,8 @@ void scan_backward(ptrdiff_t rows, ptrdiff_t time, ptrdiff_t dim, ptrdiff_t stat
                 float sum_x[BLOCK] = {0}, sum_delta[BLOCK] = {0};
                 for (ptrdiff_t n = 0; n < state; n++) {
                     const float *restrict before = states + (t * state + n) * BLOCK;
-                    const float *restrict now = before + state * BLOCK, *restrict e = decay + (t * state + n) * BLOCK;
+                    const float *restrict now = before + state * BLOCK;
+                    const float *restrict e = decay + (t * state + n) * BLOCK;
                     const float *restrict a = A + n * dim + d0;
                     float *restrict gn = g + n * BLOCK, *restrict dAn = dA + n * dim + d0;
                     float b = Br[t * state + n], c = Cr[t * state + n], sum_b = 0, sum_c = 0;
