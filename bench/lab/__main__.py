@@ -28,7 +28,7 @@ def record(
     ),
     label: Labels = None,
     rounds: Annotated[int, typer.Option(min=1, help="sessions of each label over each link")] = 3,
-    flows: Annotated[int, typer.Option(min=1, help="flows of each session")] = 30,
+    flows: Annotated[int, typer.Option(min=1, help="flows of each session")] = 32,
     jobs: Annotated[int, typer.Option(min=1, help="sessions at once")] = 10,
     seed: int = 1,
     work: Work = Path("scratch/edgelab"),

@@ -19,6 +19,7 @@ class Namespace:
         self.name = name
         self.address = address
         self.folder = folder
+        self._started: list[subprocess.Popen[bytes]] = []
         self._path = f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
     def __enter__(self) -> "Namespace":
@@ -28,7 +29,9 @@ class Namespace:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.end_processes()
+        self._end_processes()
+        for process in self._started:
+            process.wait()
         subprocess.run(["ip", "netns", "delete", self.name], check=True, capture_output=True)
 
     def _inside(self, command: list[str], env: dict[str, str] | None) -> tuple[list[str], dict[str, str]]:
@@ -75,6 +78,7 @@ class Namespace:
                 env=environment,
                 cwd=self.folder,
             )
+        self._started.append(process)
         if ready is not None:
             self._await_port(process, *ready, log)
         return process
@@ -89,7 +93,7 @@ class Namespace:
                 raise EdgegenError(f"nothing listens on {proto} port {port} in {self.name}: {said}")
             time.sleep(0.05)
 
-    def end_processes(self) -> None:
+    def _end_processes(self) -> None:
         """Stop what still runs in the namespace: first kindly, then for good."""
         for sign, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0)):
             deadline = time.monotonic() + patience

@@ -1,4 +1,4 @@
-"""The links between client and server: five kinds of access network, by netem or by the relay beside this file."""
+"""The links between client and server: five kinds of access network, by netem or by the relay in relay.c."""
 
 import random
 import shutil
@@ -125,7 +125,8 @@ def _relay_link(client: str, server: str, profile: Profile, seed: int) -> Iterat
     # A relay that waits for the processor would add delays of its own.
     command = ["chrt", "--fifo", "10", str(relay_program()), client, server, DEVICE, str(seed), up, down]
     relay = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert relay.stdout is not None and relay.stderr is not None
+    assert relay.stdout is not None
+    assert relay.stderr is not None
     try:
         if relay.stdout.readline() != "ready\n":
             raise EdgegenError(f"the link's relay did not start: {relay.stderr.read().strip()}")
@@ -137,7 +138,7 @@ def _relay_link(client: str, server: str, profile: Profile, seed: int) -> Iterat
 
 @contextmanager
 def _netem_link(client: str, server: str, profile: Profile) -> Iterator[None]:
-    """Two veths and a bridge in a namespace between them: tcpdump at the client sees packets before their delay."""
+    """Two veths, and between them a bridge with the delays: tcpdump sees packets leave before those."""
     middle = f"{client}-link"
     _ip("netns", "add", middle)
     try:

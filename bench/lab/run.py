@@ -21,7 +21,6 @@ from edgegen.errors import EdgegenError, UsageError
 from edgegen.flow import Flow
 from edgegen.readers import open_flows
 from edgegen.readers.options import Options
-from edgegen.readers.report import Report
 
 MAX_PACKETS = 32
 TRIES = 3
@@ -68,7 +67,8 @@ def _attempt(session: Session, work: Path) -> None:
     target = work / "captures" / f"{session.name}.pcap"
     for left in reversed(range(TRIES)):
         try:
-            return record(session, target, work / "venv" / "bin")
+            record(session, target, work / "venv" / "bin")
+            return
         except (EdgegenError, OSError, subprocess.SubprocessError) as error:
             if left == 0:
                 raise EdgegenError(f"session {session.name} failed {TRIES} times: {error}") from error
@@ -109,12 +109,12 @@ def flows_of(session: Session, work: Path) -> list[Flow]:
     options = Options(label=session.scenario.label, max_packets=MAX_PACKETS)
     return [
         replace(flow, iat=[round(seconds, 6) for seconds in flow.iat], session=session.name)
-        for flow in open_flows(path, options, Report())
+        for flow in open_flows(path, options)
     ]
 
 
 def assemble(sessions: Sequence[Session], work: Path, flows: int) -> Iterator[Flow]:
-    """The flows of all captures, at most `flows` of a session, drawn by its seed, in order of name and time."""
+    """The flows of all captures, at most `flows` of a session (drawn by its seed), by name and time."""
     for session in sorted(sessions, key=lambda session: session.name):
         if not (work / "captures" / f"{session.name}.pcap").exists():
             continue

@@ -12,9 +12,9 @@ class Host(Protocol):
     """One network namespace, and the programs that run inside it.
 
     address: its IPv4 address on the link between client and server
-    folder:  scratch folder of this host in this session, empty at the start and removed at the end; writable by
+    folder:  scratch folder of this host in this session, empty at the start, removed at the end, and open to
              every user, because some servers drop root
-    `python` on the PATH of every command is the lab's own environment, with the pip packages of all scenarios.
+    `python` on the PATH of every command is the lab's own environment, with all scenarios' pip packages.
     Commands run with `folder` as their working directory and HOME.
     """
 
@@ -36,7 +36,7 @@ class Host(Protocol):
     def start(
         self, command: list[str], *, env: dict[str, str] | None = None, ready: tuple[str, int] | None = None
     ) -> subprocess.Popen[bytes]:
-        """Run in the background until the session ends; `ready=("tcp", 443)` waits until that port listens."""
+        """Run until the session ends; `ready=("tcp", 443)` returns when that port listens."""
         ...
 
 

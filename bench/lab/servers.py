@@ -3,6 +3,7 @@
 import random
 
 from bench.lab.scenario import Host
+from bench.lab.scripts import certificate
 
 NAMES = (
     "a.example",
@@ -43,14 +44,7 @@ http {{
 
 def nginx(host: Host, rng: random.Random, *, http2: bool) -> None:
     """Serve `site` of the host's folder over HTTPS; certificate and TLS settings differ between sessions."""
-    keys = (["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], ["rsa:2048"], ["rsa:3072"])
-    subject = f"/O={'Example ' * rng.randint(1, 6)}/CN={rng.choice(NAMES)}"
-    names = ",".join(f"DNS:{name}" for name in rng.sample(NAMES, rng.randint(1, len(NAMES))))
-    host.run(
-        ["openssl", "req", "-x509", "-nodes", "-days", "90", "-newkey", *rng.choice(keys)]
-        + ["-keyout", "key.pem", "-out", "cert.pem", "-subj", subject, "-addext", f"subjectAltName={names}"],
-        check=True,
-    )
+    certificate(host, rng)
     config = NGINX.format(
         folder=host.folder,
         http2=" http2" if http2 else "",

@@ -1,6 +1,6 @@
 """Run a command under a terminal and type into it: `typist.py SEED LINE... -- COMMAND...`, one key at a time.
 
-Each line is typed with the rhythm of one person (drawn by the seed), corrections included, and read before the next.
+Each line is typed with the rhythm of one person (drawn by the seed), then its answer is read.
 """
 
 import os

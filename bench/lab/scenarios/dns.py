@@ -6,7 +6,19 @@ from bench.lab.crowd import Act, play
 from bench.lab.scenario import Host, Scenario
 
 NAMES = 60
-WORDS = "www api cdn static img mail push telemetry time gw sensor-4711 eu-west-1 assets node login update".split()
+WORDS = (
+    "www",
+    "api",
+    "cdn",
+    "static",
+    "img",
+    "mail",
+    "push",
+    "telemetry",
+    "time",
+    "sensor-4711",
+    "eu-west-1",
+)
 ZONES = (
     "example",
     "example.com",
@@ -14,6 +26,22 @@ ZONES = (
     "svc.cluster.example",
     "d3a9x7f0k2.cloud-provider.example.net",
 )
+
+UNBOUND = """server:
+  interface: 0.0.0.0
+  access-control: 0.0.0.0/0 allow
+  do-daemonize: no
+  username: ''
+  chroot: ''
+  directory: '{folder}'
+  pidfile: '{folder}/pid'
+  use-syslog: no
+  minimal-responses: {minimal}
+  {zones}
+  {data}
+remote-control:
+  control-enable: no
+"""
 
 
 def _names(rng: random.Random) -> list[str]:
@@ -75,9 +103,7 @@ def serve(host: Host, rng: random.Random) -> None:
     data = "\n  ".join(_unbound_line(*record) for record in records)
     zones = "\n  ".join(f"local-zone: '{zone}.' static" for zone in ZONES)
     config.write_text(
-        "server:\n  interface: 0.0.0.0\n  access-control: 0.0.0.0/0 allow\n  do-daemonize: no\n  username: ''\n"
-        f"  chroot: ''\n  directory: '{host.folder}'\n  pidfile: '{host.folder}/pid'\n  use-syslog: no\n"
-        f"  minimal-responses: {rng.choice(('yes', 'no'))}\n  {zones}\n  {data}\nremote-control:\n  control-enable: no\n"
+        UNBOUND.format(folder=host.folder, minimal=rng.choice(("yes", "no")), zones=zones, data=data)
     )
     host.start(["unbound", "-c", str(config)], ready=("udp", 53))
 

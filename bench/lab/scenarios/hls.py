@@ -1,4 +1,4 @@
-"""HLS video over HTTPS: segments that ffmpeg encoded, fetched from nginx by ffmpeg as a player and by curl."""
+"""HLS video over HTTPS: segments that ffmpeg encoded, fetched from nginx by ffmpeg (a player) and curl."""
 
 import random
 
@@ -24,31 +24,22 @@ def serve(host: Host, rng: random.Random) -> None:
         source = rng.choice(SOURCES)
         video = f"{source}{':' if '=' in source else '='}size={rng.choice(SIZES)}:rate=25"
         fragmented = ["-hls_segment_type", "fmp4"] if rng.random() < 0.5 else []
-        host.run(
-            ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", video]
-            + ["-f", "lavfi", "-i", f"sine=frequency={rng.randint(200, 900)}", "-t", "8", "-threads", "1"]
-            + [
-                "-c:v",
-                "libx264",
-                "-preset",
-                "ultrafast",
-                "-pix_fmt",
-                "yuv420p",
-                "-g",
-                str(rng.choice((25, 50))),
-            ]
-            + [
-                "-b:v",
-                f"{rng.choice((300, 800, 2000))}k",
-                "-c:a",
-                "aac",
-                "-b:a",
-                f"{rng.choice((48, 96, 160))}k",
-            ]
-            + ["-f", "hls", "-hls_time", str(rng.choice((1, 2))), "-hls_playlist_type", "vod", *fragmented]
-            + [str(film / "index.m3u8")],
-            check=True,
-        )
+        pictures = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"]
+        pictures += ["-g", str(rng.choice((25, 50))), "-b:v", f"{rng.choice((300, 800, 2000))}k"]
+        sound = ["-c:a", "aac", "-b:a", f"{rng.choice((48, 96, 160))}k"]
+        tone = f"sine=frequency={rng.randint(200, 900)}"
+        inputs = ["-f", "lavfi", "-i", video, "-f", "lavfi", "-i", tone, "-t", "8", "-threads", "1"]
+        packing = [
+            "-f",
+            "hls",
+            "-hls_time",
+            str(rng.choice((1, 2))),
+            "-hls_playlist_type",
+            "vod",
+            *fragmented,
+        ]
+        target = str(film / "index.m3u8")
+        host.run(["ffmpeg", "-v", "error", *inputs, *pictures, *sound, *packing, target], check=True)
     nginx(host, rng, http2=rng.random() < 0.3)
 
 
@@ -67,7 +58,7 @@ def _player(rng: random.Random, address: str) -> Act:
 
 
 def _downloader(rng: random.Random, address: str, segments: list[str]) -> Act:
-    """A player with its own loop: playlist, then segments one after the other on one connection, at some rate."""
+    """A player with a loop of its own: playlist, then segments in turn on one connection, at some rate."""
     name = rng.choice(NAMES)
     pace = rng.choice(
         (["--rate", "1/s"], ["--rate", "2/s"], ["--limit-rate", f"{rng.randint(60, 400)}k"], [])

@@ -1,4 +1,4 @@
-"""NTP: one-off queries and short synchronisations, by ntpdate and chrony, of a chrony server. No clock is set."""
+"""NTP: single queries and short synchronisations, by ntpdate and chrony, of chrony. No clock is set."""
 
 import random
 
@@ -30,7 +30,7 @@ def serve(host: Host, rng: random.Random) -> None:
 
 
 def _synchronisation(rng: random.Random, client: Host, address: str) -> Act:
-    """A chrony client of its own folder: a burst, then polls; from one port, or from a new one for each poll."""
+    """A chrony client in a folder of its own: a burst or polls, from one port or from a new one each time."""
     folder = client.folder / f"chrony{rng.randrange(10**9)}"
     folder.mkdir()
     (folder / "keys").write_text("\n".join(KEYS) + "\n")

@@ -1,4 +1,4 @@
-"""PostgreSQL: queries, scripts, transactions and dumps, by psql, pgbench and pg_dump, with and without TLS."""
+"""PostgreSQL: queries, scripts, loads and dumps, by psql, pgbench and pg_dump, with and without TLS."""
 
 import random
 

@@ -9,12 +9,23 @@ from bench.lab.servers import NAMES, nginx
 PAGES, ASSETS = 12, 40
 SUFFIXES = ("css", "js", "png", "jpg", "woff2", "json", "svg")
 WORDS = (
-    "the of a gateway packet flow router link time loss queue home network field sensor small model".split()
+    "the",
+    "of",
+    "gateway",
+    "packet",
+    "flow",
+    "router",
+    "link",
+    "time",
+    "loss",
+    "queue",
+    "field",
+    "small",
 )
 AGENTS = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Version/17.5 Mobile Safari/604.1",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Mobile Safari/604.1",
     "okhttp/4.12.0",
 )
 
