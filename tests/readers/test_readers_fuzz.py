@@ -52,12 +52,14 @@ def damaged(draw: Callable[[st.SearchStrategy], object], seed: bytes) -> bytes:
 
 
 def read_all(path: Path, format: str, keep_empty: bool) -> None:
+    sentence = ""
     try:
         for flow in open_flows(path, Options(keep_empty=keep_empty), Report(), format):
             assert fault(flow) is None
             assert flow.label
     except EdgegenError as error:
-        assert "\n" not in str(error)
+        sentence = str(error)
+    assert "\n" not in sentence
 
 
 @pytest.mark.parametrize("name", SEEDS)
