@@ -17,7 +17,7 @@ from edgegen.export.device.sources import EXECUTABLE, FLAGS, LIBRARY, codec_sour
 from edgegen.runtime.loop import generate_tokens
 from edgegen.runtime.sampling import draw_labels
 
-TIMES = Codec((Label("dns", 0.25, 17), Label('a "b"\n\\é?', 0.5, None), Label("https", 0.25, 6)))
+TIMES = Codec((Label("dns", 0.25, 17), Label('a "b"\n\\é?', 0.5, None), Label("https", 0.25, 6)), max_pl=300)
 SMALL = Codec((Label("x", 1.0),), max_packets=3, max_pl=20, iat_edges_us=(0, 1, 1000))
 PAPER = Codec((Label("x", 0.1, 6), Label("y", 0.9, 17)), max_packets=10, iat_edges_us=())
 CODECS = {"times": TIMES, "small": SMALL, "paper": PAPER}

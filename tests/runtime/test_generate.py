@@ -1,0 +1,182 @@
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import mock_host
+import numpy as np
+import pytest
+
+from edgegen.bundle import Golden, Manifest, Target, this_target, write_bundle
+from edgegen.errors import EdgegenError, UsageError
+from edgegen.runtime import CHUNK, generate
+from edgegen.runtime.engine import StepperEngine, golden_hash, open_engine, verify
+from edgegen.runtime.loop import generate_tokens
+from edgegen.writers import json_line
+
+NAME = "times"
+CODEC = mock_host.CODECS[NAME]
+
+
+def step_graph(width: int = CODEC.size) -> bytes:
+    """A step graph whose logits are a table's row of the token plus its state: the number of steps so far."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    helper, types = onnx.helper, onnx.TensorProto
+    table = np.random.default_rng(0).normal(size=(width, width)).astype(np.float32)
+    constants = {"table": table, "zero": np.int64(0), "axis": np.array([1], np.int64), "one": np.float32(1)}
+    nodes = [
+        helper.make_node("Equal", ["position", "zero"], ["starts"]),
+        helper.make_node("Unsqueeze", ["starts", "axis"], ["starts_column"]),
+        helper.make_node("Sub", ["one", "one"], ["nothing"]),
+        helper.make_node("Where", ["starts_column", "nothing", "count"], ["before"]),
+        helper.make_node("Add", ["before", "one"], ["next_count"]),
+        helper.make_node("Gather", ["table", "token"], ["row"]),
+        helper.make_node("Mul", ["row", "next_count"], ["logits"]),
+    ]
+    inputs = [
+        helper.make_tensor_value_info("token", types.INT64, ["batch"]),
+        helper.make_tensor_value_info("position", types.INT64, ["batch"]),
+        helper.make_tensor_value_info("count", types.FLOAT, ["batch", 1]),
+    ]
+    outputs = [
+        helper.make_tensor_value_info("logits", types.FLOAT, ["batch", width]),
+        helper.make_tensor_value_info("next_count", types.FLOAT, ["batch", 1]),
+    ]
+    initializers = [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "step", inputs, outputs, initializers)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+@pytest.fixture
+def make_bundle(tmp_path: Path) -> Callable[..., Path]:
+    def make(golden: str | None = None, files: dict[str, bytes] | None = None, native: bool = True) -> Path:
+        here = this_target()
+        target = Target(f"{here}/edgegen", f"{here}/libmodel.so", mock_host.WIDTHS, ("mock",))
+        digests = {"native": golden or mock_host.golden_hash(CODEC)}
+        manifest = Manifest("mock", CODEC, Golden(*mock_host.GOLDEN, digests), {here: target} if native else {}, {}, {})
+        contents: dict[str, bytes | Path] = {**(files or {})}
+        if native:
+            contents[target.library] = mock_host.build(NAME, shared=True)
+            contents[target.executable] = mock_host.build(NAME, shared=False)
+        return write_bundle(tmp_path / "m.edgegen", contents, manifest).path
+
+    return make
+
+
+def test_the_executable_writes_what_python_generates(make_bundle: Callable[..., Path]) -> None:
+    path = make_bundle()
+    arguments = ["generate", "-n", str(CHUNK + 9), "--seed", "3", "--first", "7", "--temperature", "0.9"]
+    done = subprocess.run([path / this_target() / "edgegen", *arguments], capture_output=True, timeout=60)
+    for batch in (1, None):
+        flows = generate(path, CHUNK + 9, seed=3, first=7, temperature=0.9, batch=batch)
+        assert "".join(map(json_line, flows)).encode() == done.stdout
+
+
+def test_labels_take_turns_by_flow_number(make_bundle: Callable[..., Path]) -> None:
+    path = make_bundle()
+    flows = list(generate(path, 4, ["https", "dns", "dns"], first=2))
+    assert [flow.label for flow in flows] == ["dns", "https", "dns", "dns"]
+    assert [flow.proto for flow in flows] == [17, 6, 17, 17]
+    assert flows[1:] == list(generate(path, 3, ["https", "dns", "dns"], first=3))
+    assert list(generate(path, 0)) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"n": -1}, "number of flows"),
+        ({"seed": 2**64}, "the seed"),
+        ({"first": 2**64 - 1}, "flow numbers"),
+        ({"batch": 0}, "batch 0"),
+        ({"engine": "tpu"}, "engine 'tpu'"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"labels": ["nope"]}, "it knows"),
+    ],
+)
+def test_wrong_arguments_are_refused_at_once(
+    make_bundle: Callable[..., Path], arguments: dict[str, object], sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        generate(make_bundle(), **{"n": 2, **arguments})  # type: ignore[arg-type]
+
+
+def test_verify_compares_with_the_export(make_bundle: Callable[..., Path]) -> None:
+    from edgegen.bundle import Bundle
+
+    assert "40 golden flows are the same (native)" in verify(Bundle.open(make_bundle()))
+    with pytest.raises(EdgegenError, match="generates other flows"):
+        verify(Bundle.open(make_bundle(golden="00" * 32)))
+
+
+def test_a_library_that_does_not_load_is_one_sentence(make_bundle: Callable[..., Path]) -> None:
+    from edgegen.bundle import Bundle
+
+    bundle = Bundle.open(make_bundle())
+    write_bundle(bundle.path, dict.fromkeys(bundle.files, b"\x7fELF"), bundle.manifest)
+    with pytest.raises(EdgegenError, match=r"libmodel\.so does not load on this machine"):
+        generate(bundle.path, 1)
+
+
+def test_a_newer_bundle_at_the_same_path_is_the_one_that_runs(make_bundle: Callable[..., Path]) -> None:
+    from edgegen.bundle import Bundle
+
+    bundle = Bundle.open(make_bundle())
+    assert list(generate(bundle, 1))
+    target = bundle.manifest.targets[this_target()]
+    other = {target.library: mock_host.build("small", shared=True), target.executable: b""}
+    write_bundle(bundle.path, other, bundle.manifest)
+    with pytest.raises(EdgegenError, match="another codec"):
+        generate(bundle.path, 1)
+
+
+def test_onnxruntime_runs_a_step_graph_flow_by_flow_alike(make_bundle: Callable[..., Path]) -> None:
+    from edgegen.bundle import Bundle
+    from edgegen.runtime.onnxruntime import OnnxStepper
+
+    bundle = Bundle.open(make_bundle(files={"model.onnx": step_graph()}, native=False))
+    stepper = OnnxStepper(str(bundle.path / "model.onnx"), 2)
+    one = np.int32([5, 6])
+    first = stepper.step(one, np.int32([0, 0]))
+    assert np.array_equal(stepper.step(one, np.int32([1, 0])), first * np.float32([[2], [1]]))
+    assert open_engine(bundle).name == "onnxruntime"
+    assert list(generate(bundle, 30, seed=1, batch=1)) == list(generate(bundle, 30, seed=1, batch=7))
+    with pytest.raises(EdgegenError, match="no engine for this processor"):
+        generate(bundle, 1, engine="native")
+    with pytest.raises(EdgegenError, match="no golden flows of engine onnxruntime"):
+        verify(bundle)
+
+
+def test_golden_hashes_are_of_tokens_then_places() -> None:
+    seed, first, count = mock_host.GOLDEN
+    engine = StepperEngine("mock", CODEC, mock_host.MockStepper(CODEC, 4))
+    labels = [0, 1, 2]
+    sequences = generate_tokens(CODEC, mock_host.MockStepper(CODEC, 4), labels)
+    assert sequences.bytes() == sequences.tokens.tobytes() + sequences.places.tobytes()
+    assert len(sequences.bytes()) == 3 * CODEC.length * 8
+    assert golden_hash(engine, CODEC, seed, first, count) == mock_host.golden_hash(CODEC)
+    assert mock_host.golden_hash(CODEC) != hashlib.sha256(b"").hexdigest()
+
+
+def test_the_verbs(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
+    path, out = make_bundle(), tmp_path / "flows.jsonl"
+
+    def edgegen(*arguments: object) -> subprocess.CompletedProcess[bytes]:
+        command = [sys.executable, "-m", "edgegen.cli", *map(str, arguments)]
+        return subprocess.run(command, capture_output=True, timeout=60)
+
+    assert edgegen("generate", path, "-n", 20, "--label", "dns", "--label", "https", "-o", out).returncode == 0
+    printed = edgegen("generate", path, "-n", 20, "--label", "dns", "--label", "https")
+    assert printed.stdout == out.read_bytes()
+    assert [json.loads(line)["label"] for line in out.read_text().splitlines()] == ["dns", "https"] * 10
+    done = edgegen("verify", path)
+    assert (done.returncode, b"40 golden flows are the same" in done.stdout) == (0, True)
+    (path / this_target() / "edgegen").write_bytes(b"changed")
+    for done in (edgegen("generate", path, "-n", 1), edgegen("verify", path)):
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert b"has been changed" in done.stderr
+        assert done.stderr.count(b"\n") == 1
+    assert edgegen("generate", path, "-n", "x").returncode == 2
