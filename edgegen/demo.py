@@ -16,7 +16,6 @@ from edgegen.evaluate.compare import compare, copy_rate, cut, print_comparison
 from edgegen.evaluate.latency import Latency, latencies
 from edgegen.evaluate.plot import plot_comparison
 from edgegen.export import export
-from edgegen.export.targets import native
 from edgegen.readers import read_flows
 from edgegen.runtime import generate
 from edgegen.split import split
@@ -41,16 +40,16 @@ def demo(out: Path, minutes: float, data: Path | None = None) -> None:
     model, codec, config = checkpoint.load(run)
     parameters, best = sum(p.numel() for p in model.parameters()), config["best"]
     epochs, seconds = len(config["history"]), sum(epoch["seconds"] for epoch in config["history"])
-    print(
-        f"train     tiny LLaMA, {parameters:,} parameters, {epochs} epochs in {seconds:.0f} s on {data.name}"
-    )
+    print(f"train     tiny LLaMA, {parameters:,} parameters, {epochs} epochs in {seconds:.0f} s on {data.name}")
     print(f"          validation loss {best['validation']:.3f} nats per token in epoch {best['epoch']}")
 
     start = time.monotonic()
-    with _status("Exporting: step graph, int8, compiled engine"):
-        export(run, out / "demo.edgegen", int8=True, targets=(native(),))
-    bundle = Bundle.open(out / "demo.edgegen")
-    print(f"export    {bundle.path} for {native()} in {time.monotonic() - start:.0f} s")
+    with _status("export") as status:
+        exported = export(run, out / "demo.edgegen", say=lambda text: status.update(f"export: {text}"))
+    bundle = exported.bundle
+    print(f"export    {bundle.path} in {time.monotonic() - start:.0f} s; the gate:")
+    for check in exported.checks:
+        print(f"          {check.line()}")
 
     start = time.monotonic()
     synthetic = list(generate(bundle, FLOWS, seed=SEED))
@@ -62,7 +61,7 @@ def demo(out: Path, minutes: float, data: Path | None = None) -> None:
     print()
     print_table(_sizes(bundle))
     print()
-    with _status("Timing the engines"):
+    with _status("timing the engines"):
         timed = latencies(model, bundle, seed=SEED)
     print_table(_latency_table(timed))
     print()
@@ -70,11 +69,7 @@ def demo(out: Path, minutes: float, data: Path | None = None) -> None:
     real, training = cut(parts.test, codec.max_packets), cut(parts.train, codec.max_packets)
     print_comparison(compare(real, synthetic, training))
     copies = (copy_rate(flows, training) for flows in (synthetic, real))
-    print(
-        "\ncopies: {:.1%} of the synthetic flows, {:.1%} of the real ones the model has not seen,".format(
-            *copies
-        )
-    )
+    print("\ncopies: {:.1%} of the synthetic flows, {:.1%} of the real ones the model has not seen,".format(*copies))
     print("have the lengths and directions of a training flow")
     plot_comparison(real, synthetic, out / "comparison.png")
     print(f"\npicture   {out / 'comparison.png'}")
@@ -88,9 +83,7 @@ def _fresh_run(out: Path) -> Path:
         for name in (checkpoint.CONFIG, checkpoint.MODEL, checkpoint.LAST):
             (run / name).unlink(missing_ok=True)
     except OSError as error:
-        raise EdgegenError(
-            f"cannot use the folder {out} ({error.strerror}): choose another with -o"
-        ) from error
+        raise EdgegenError(f"cannot use the folder {out} ({error.strerror}): choose another with -o") from error
     return run
 
 
