@@ -43,9 +43,7 @@ def open_flows(
         raise UsageError(f"format {format} is not known: say auto, {', '.join(FORMATS)}")
     name = detect(path) if format == "auto" else format
     if name is None:
-        raise EdgegenError(
-            f"{path} is no capture and no data set that edgegen knows: give another file or --format"
-        )
+        raise EdgegenError(f"{path} is no capture and no data set that edgegen knows: give another file or --format")
     for flow in FORMATS[name](path, options, report):
         report.flows += 1
         yield flow

@@ -97,9 +97,7 @@ class _Text:
                 value, self.at = self.decoder.raw_decode(self.window)
             except ValueError:
                 # Doubling keeps the work of trying again proportional to the value's length.
-                more = (
-                    self.file.read(max(CHUNK, len(self.window))) if len(self.window) < LONGEST_ENTRY else ""
-                )
+                more = self.file.read(max(CHUNK, len(self.window))) if len(self.window) < LONGEST_ENTRY else ""
                 if not more:
                     raise
                 self.window += more

@@ -38,9 +38,7 @@ def _open(path: Path) -> Any:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
-        raise EdgegenError(
-            "parquet needs pyarrow, which is not installed: pip install 'edgegen[data]'"
-        ) from error
+        raise EdgegenError("parquet needs pyarrow, which is not installed: pip install 'edgegen[data]'") from error
     try:
         return parquet.ParquetFile(path)
     except (pa.ArrowException, OSError) as error:

@@ -58,9 +58,7 @@ def _csv_rows(path: Path, options: Options, report: Report) -> Iterator[dict[str
     for row in csv_rows(path, report):
         missing = [name for name in required if name not in row]
         if missing:
-            raise EdgegenError(
-                f"{path} has no column {', '.join(missing)}: give a table with {', '.join(required)}"
-            )
+            raise EdgegenError(f"{path} has no column {', '.join(missing)}: give a table with {', '.join(required)}")
         try:
             yield row | {name: json.loads(row[name]) for name in PACKET_COLUMNS}
         except (ValueError, RecursionError):

@@ -95,6 +95,7 @@ def test_cesnet(tmp_path: Path) -> None:
         f"1,17,{CESNET_ROW},youtube",
         f"2,6,{padded},mail",
         "3,6,none,mail",
+        '3,6,"[[0], [1], 5.5]",mail',
         '4,6,"[[0], [5], [9]]",mail',
         "5,6",
     ]
@@ -105,7 +106,7 @@ def test_cesnet(tmp_path: Path) -> None:
         Flow("mail", [200, 300], [0, 1], [0.0, 0.007], TCP, "flows-20211004"),
     ]
     assert report.reasons == {
-        "rows whose PPI is no list of times, directions and sizes": 2,
+        "rows whose PPI is no list of times, directions and sizes": 3,
         "rows with more or fewer cells than the header": 1,
     }
 
