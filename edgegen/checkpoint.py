@@ -35,25 +35,32 @@ def save_config(run: Path, config: dict[str, Any]) -> None:
 
 def load(run: Path) -> tuple[Generator, Codec, dict[str, Any]]:
     """Model (for evaluation, on the CPU), codec and config of a run; EdgegenError says what is wrong."""
-    for name in (CONFIG, MODEL):
-        if not (run / name).is_file():
-            raise EdgegenError(
-                f"{run} is not a finished run: {name} is missing; train it with 'edgegen train'"
-            )
+    config = read_config(run)
+    if not (run / MODEL).is_file():
+        raise _unfinished(run, MODEL)
     try:
-        config = json.loads((run / CONFIG).read_text())
         codec, sizes = Codec.from_json(config["codec"]), models.from_json(config["model"])
         model = models.create(sizes).eval()
         model.load_state_dict(load_file(run / MODEL))
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError, EdgegenError) as error:
-        reason = str(error).splitlines()[0].rstrip(".:")
-        raise EdgegenError(f"the run {run} is damaged ({reason}): train it again") from error
+        raise _damaged(run, error) from error
     return model, codec, config
 
 
-def save_last(
-    run: Path, model: Generator, optimiser: torch.optim.Optimizer, progress: dict[str, Any]
-) -> None:
+def read_config(run: Path) -> dict[str, Any]:
+    """What `save_config` wrote."""
+    if not (run / CONFIG).is_file():
+        raise _unfinished(run, CONFIG)
+    try:
+        config = json.loads((run / CONFIG).read_text())
+        if not isinstance(config, dict):
+            raise ValueError(f"{CONFIG} is no JSON object")
+    except ValueError as error:
+        raise _damaged(run, error) from error
+    return config
+
+
+def save_last(run: Path, model: Generator, optimiser: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
     """Write everything `load_last` needs to go on; `progress` is any JSON."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
     for index, state in optimiser.state_dict()["state"].items():
@@ -108,3 +115,12 @@ def _replace(path: Path, write: Any) -> None:
         raise EdgegenError(f"cannot write {path}: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _unfinished(run: Path, name: str) -> EdgegenError:
+    return EdgegenError(f"{run} is not a trained run ({name} is missing): train it with 'edgegen train'")
+
+
+def _damaged(run: Path, error: Exception) -> EdgegenError:
+    reason = str(error).splitlines()[0].rstrip(".:") if str(error) else type(error).__name__
+    return EdgegenError(f"the run {run} is damaged ({reason}): train it again")

@@ -63,7 +63,7 @@ def data_info(flows: Annotated[Path, typer.Argument(metavar="FLOWS", help="A tab
 def train(
     out: Annotated[Path, typer.Option("-o", help="The folder of the run, made here.")],
     arch: Annotated[str, typer.Option(help="llama or mamba.")],
-    flows: Annotated[Path | None, typer.Argument(metavar="[FLOWS]", help="Flow table; none: EdgeLab.")] = None,
+    flows: Annotated[Path | None, typer.Argument(metavar="FLOWS", help="Flow table; none: EdgeLab.")] = None,
     size: Annotated[str, typer.Option(help="tiny (0.2 M parameters) or base (2.0 M).")] = "base",
     epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the flows; 18 if nothing is said.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Time after which to be done.")] = None,
@@ -75,12 +75,15 @@ def train(
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; all if nothing is said.")] = None,
 ) -> None:
     """Train a generator on a table of flows."""
+    from edgegen.checkpoint import read_config
     from edgegen.datasets import edgelab
     from edgegen.train import train as train_run
 
     source = edgelab() if flows is None else flows
     run = train_run(source, out, arch, size, epochs, minutes, seed, resume, init, max_packets, iat, threads)
-    print(run)
+    config = read_config(run)
+    loss, epoch, done = config["best"]["validation"], config["best"]["epoch"], len(config["history"])
+    print(f"{run}: {loss:.4f} nats a token on held-out flows (epoch {epoch} of {done})")
 
 
 @app.command()

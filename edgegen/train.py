@@ -101,7 +101,7 @@ def train(
         "times": times,
         "init": init.name if init else None,
     }
-    progress = _start(run, settings, resume)
+    progress = _progress_of(run, settings, resume)
     parts = split(flows, seed)
     if not parts.validation:
         raise EdgegenError(f"{flows_path.name} has too few flows to hold some out: give a label at least three")
@@ -123,6 +123,7 @@ def train(
         "device": trainer.device.type,
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("edgegen", "torch")},
     }
+    _make_folder(run)
     while not trainer.over():
         improved = trainer.epoch()
         if improved:
@@ -144,19 +145,22 @@ def train(
     return run
 
 
-def _start(run: Path, settings: dict[str, Any], resume: bool) -> dict[str, Any] | None:
-    """Make the folder; the progress to go on from, or None. UsageError where it holds another run."""
+def _progress_of(run: Path, settings: dict[str, Any], resume: bool) -> dict[str, Any] | None:
+    """What to go on from, or None where `run` is new; UsageError where it holds a run that this is not."""
     progress = checkpoint.read_progress(run)
     if progress and not resume:
         raise UsageError(f"{run} already holds a run: go on with --resume, or choose another folder")
     if progress and progress["settings"] != settings:
         differing = ", ".join(name for name in settings if progress["settings"].get(name) != settings[name])
         raise UsageError(f"{run} was started with other settings ({differing}): resume with the same ones")
+    return progress
+
+
+def _make_folder(run: Path) -> None:
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EdgegenError(f"cannot make the folder {run}: {error.strerror}") from error
-    return progress
 
 
 class Trainer:

@@ -17,14 +17,10 @@ def adapt(model: Generator, codec: Codec, trained: Generator, trained_codec: Cod
     Raises UsageError where the two do not have the same shapes and tokens, labels aside.
     """
     if replace(codec, labels=trained_codec.labels) != trained_codec:
-        raise UsageError(
-            "the run to start from cuts or bins flows differently: give the same packets and times"
-        )
+        raise UsageError("the run to start from cuts or bins flows differently: give the same packets and times")
     if replace(model.config, vocabulary=trained.config.vocabulary) != trained.config:
         theirs = f"{trained.config.arch} {trained.config.size}"
-        raise UsageError(
-            f"the run to start from is a {theirs}, which another architecture or size cannot take over"
-        )
+        raise UsageError(f"the run to start from is a {theirs}, which another architecture or size cannot take over")
     weights = trained.state_dict()
     rows = weights.pop("tokens")
     model.load_state_dict(weights, strict=False)
