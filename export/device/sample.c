@@ -7,10 +7,25 @@
 #include "model.h"
 #include "philox.h"
 
+/* Independent maxima, and weights summed at a time: what a compiler makes vector instructions of. */
+enum { LANES = 16, BLOCK = 64 };
+
 static float greatest(const float *logits, int32_t legal) {
-    float top = -INFINITY;
-    for (int32_t i = 0; i < legal; i++) top = logits[i] > top ? logits[i] : top;
-    return top;
+    float top[LANES];
+    for (int lane = 0; lane < LANES; lane++) top[lane] = -INFINITY;
+    int32_t i = 0;
+    for (; i + LANES <= legal; i += LANES)
+        for (int lane = 0; lane < LANES; lane++) top[lane] = logits[i + lane] > top[lane] ? logits[i + lane] : top[lane];
+    for (; i < legal; i++) top[0] = logits[i] > top[0] ? logits[i] : top[0];
+    for (int lane = 1; lane < LANES; lane++) top[0] = top[lane] > top[0] ? top[lane] : top[0];
+    return top[0];
+}
+
+/* The sum of at most BLOCK weights, each at most 2^20. */
+static uint32_t sum(const uint32_t *weights, int32_t count) {
+    uint32_t total = 0;
+    for (int32_t i = 0; i < count; i++) total += weights[i];
+    return total;
 }
 
 /* exp(x) * 2^20, truncated, for x <= 0; 0 below -16 and for NaN. */
@@ -36,19 +51,19 @@ static uint32_t weight(float x) {
     return (uint32_t)(int32_t)y;
 }
 
-int32_t edgegen_draw(const float *logits, int32_t legal, uint32_t uniform, float inverse_temperature,
-                     uint32_t *weights) {
+int32_t edgegen_draw(const float *restrict logits, int32_t legal, uint32_t uniform, float inverse_temperature,
+                     uint32_t *restrict weights) {
     const float top = greatest(logits, legal);
+    for (int32_t i = 0; i < legal; i++) weights[i] = weight((logits[i] - top) * inverse_temperature);
     uint64_t total = 0;
-    for (int32_t i = 0; i < legal; i++) {
-        weights[i] = weight((logits[i] - top) * inverse_temperature);
-        total += weights[i];
-    }
+    for (int32_t i = 0; i < legal; i += BLOCK) total += sum(weights + i, legal - i < BLOCK ? legal - i : BLOCK);
     if (total == 0) return 0;
     /* uniform * total can exceed 64 bits; its upper part is exact in two. */
     const uint64_t threshold = uniform * (total >> 32) + (uniform * (total & 0xFFFFFFFFu) >> 32);
     uint64_t cumulative = 0;
     int32_t i = 0;
+    for (uint32_t block; legal - i > BLOCK && cumulative + (block = sum(weights + i, BLOCK)) <= threshold; i += BLOCK)
+        cumulative += block;
     while ((cumulative += weights[i]) <= threshold) i++;
     return i;
 }

@@ -6,8 +6,8 @@
 
 /* The index of the token drawn from logits (legal,): the first whose cumulative weight exceeds uniform * total / 2^32;
  * 0 where no logit is a number. weights (legal,) is scratch. */
-int32_t edgegen_draw(const float *logits, int32_t legal, uint32_t uniform, float inverse_temperature,
-                     uint32_t *weights);
+int32_t edgegen_draw(const float *restrict logits, int32_t legal, uint32_t uniform, float inverse_temperature,
+                     uint32_t *restrict weights);
 
 /* The index of the greatest logit, the lowest on ties, 0 where none is a number. */
 int32_t edgegen_best(const float *logits, int32_t legal);
