@@ -38,15 +38,19 @@ def selective_scan(
     """As `reference.selective_scan`; the state is kept in the precision of A, whatever that of the inputs."""
     precision = u.dtype
     u, delta, B, C = (x.transpose(1, 2).to(A.dtype) for x in (u, delta, B, C))
+    z = None if z is None else z.transpose(1, 2)
+    real = None
+    if lengths is not None:
+        real = (torch.arange(u.shape[1], device=u.device) < lengths[:, None])[:, :, None]
+        u, delta, B, C = (torch.where(real, x, 0.0) for x in (u, delta, B, C))
+        z = None if z is None else torch.where(real, z, 0.0)
     if delta_bias is not None:
         delta = delta + delta_bias
     if delta_softplus:
         delta = F.softplus(delta)
-    real = None
-    if lengths is not None:
+    if real is not None:
         # A step of size 0 leaves the state as it is.
-        real = (torch.arange(u.shape[1], device=u.device) < lengths[:, None])[:, :, None]
-        u, delta, B, C = (torch.where(real, x, 0.0) for x in (u, delta, B, C))
+        delta = torch.where(real, delta, 0.0)
     h = u.new_zeros(len(u), *A.shape) if initial_state is None else initial_state
     compiled = u.dtype == torch.float32 and native.library() is not None
     scan: Any = native.NativeScan if compiled else Scan
@@ -54,7 +58,7 @@ def selective_scan(
     if D is not None:
         y = y + D * u
     if z is not None:
-        y = y * F.silu(z.transpose(1, 2))
+        y = y * F.silu(z)
     if real is not None:
         y = torch.where(real, y, 0.0)
     y = y.transpose(1, 2).to(precision)

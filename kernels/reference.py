@@ -33,6 +33,10 @@ def selective_scan(
                    the one before it
     Returns y (batch, dim, time), and the last state (batch, dim, state) where asked for.
     """
+    if lengths is not None:
+        padding = torch.arange(u.shape[-1], device=u.device) >= lengths[:, None, None]
+        u, delta, B, C = (x.masked_fill(padding, 0.0) for x in (u, delta, B, C))
+        z = None if z is None else z.masked_fill(padding, 0.0)
     if delta_bias is not None:
         delta = delta + delta_bias[:, None]
     if delta_softplus:

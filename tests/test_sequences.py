@@ -1,0 +1,81 @@
+"""Token tensors and the loss over legal tokens."""
+
+import pytest
+import torch
+
+from edgegen import models
+from edgegen.codec import Codec, Label
+from edgegen.errors import EdgegenError
+from edgegen.evaluate.likelihood import nats_per_token
+from edgegen.flow import Flow
+from edgegen.sequences import PAD, encode, free, nats
+
+LABELS = (Label("dns", 0.5), Label("web", 0.5))
+FLOWS = [
+    Flow("dns", [40, 90], [0, 1], [0.0, 0.01]),
+    Flow("web", [517, 1400, 1400, 80], [0, 1, 1, 0], [0.0, 0.02, 0.0, 0.1]),
+    Flow("web", [300], [0], [0.0]),
+]
+
+
+def codec_of(times: bool) -> Codec:
+    return Codec(LABELS, 4) if times else Codec(LABELS, 4, iat_edges_us=())
+
+
+def model_of(codec: Codec) -> models.Generator:
+    torch.manual_seed(0)
+    return models.create(models.configure("llama", "tiny", codec)).eval()
+
+
+@pytest.mark.parametrize("times", [True, False])
+def test_padding_follows_the_end(times: bool) -> None:
+    codec = codec_of(times)
+    tokens = encode(codec, FLOWS)
+    assert tokens.shape == (3, codec.length)
+    for row, flow in zip(tokens.tolist(), FLOWS, strict=True):
+        end = row.index(codec.end)
+        assert row[: end + 1] == codec.encode(flow)
+        assert set(row[end + 1 :]) <= {PAD}
+
+
+@pytest.mark.parametrize("times", [True, False])
+@torch.no_grad()
+def test_nats_are_a_softmax_over_the_legal_tokens(times: bool) -> None:
+    """Against the slow way: all logits, the illegal ones masked, one position at a time."""
+    codec = codec_of(times)
+    model, tokens = model_of(codec), encode(codec, FLOWS)
+    expected = []
+    for flow in FLOWS:
+        sequence = codec.encode(flow)
+        logits = model(torch.tensor([sequence[:-1]])[:, : codec.steps])[0]
+        for position in range(1, len(sequence)):
+            low, high = codec.legal(position)
+            if high - low > 1:
+                legal = logits[position - 1, low:high].log_softmax(-1)
+                expected.append(-legal[sequence[position] - low].item())
+    losses = nats(model, codec, tokens)
+    assert len(losses) == int(free(codec, tokens).sum())
+    torch.testing.assert_close(losses.sort().values, torch.tensor(expected).sort().values, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("times", [True, False])
+def test_forced_tokens_are_no_choice(times: bool) -> None:
+    codec = codec_of(times)
+    choice = free(codec, encode(codec, FLOWS))
+    # Three packets of a flow of four (its end is forced), and so on; the first time is always 0.
+    packets_and_ends, later_times = [3, 4, 2], [1, 3, 0]
+    expected = [p + t if times else p for p, t in zip(packets_and_ends, later_times, strict=True)]
+    assert choice.sum(1).tolist() == expected
+
+
+@torch.no_grad()
+def test_likelihood_counts_tokens_and_packets() -> None:
+    codec = codec_of(times=True)
+    model = model_of(codec).train()
+    found = nats_per_token(model, codec, FLOWS)
+    assert (found.tokens, found.packets) == (13, 7)
+    assert found.per_token * 13 == pytest.approx(found.per_packet * 7)
+    assert model.training
+    assert found == nats_per_token(model, codec, FLOWS), "dropout must be off"
+    with pytest.raises(EdgegenError, match="no flows"):
+        nats_per_token(model, codec, [])
