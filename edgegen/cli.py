@@ -8,6 +8,22 @@ import typer
 
 from edgegen.errors import EdgegenError, UsageError
 
+# Which extra brings a package of the workshop, for who has only the device side.
+EXTRAS = {
+    "torch": "train",
+    "safetensors": "train",
+    "onnx": "export",
+    "onnxruntime": "export",
+    "onnxscript": "export",
+    "tvm": "export",
+    "tvm_ffi": "export",
+    "ziglang": "export",
+    "matplotlib": "eval",
+    "sklearn": "eval",
+    "pyarrow": "data",
+    "dpkt": "data",
+}
+
 app = typer.Typer(
     name="edgegen",
     help="Learn small generators of network traffic, compile them, and run them on a gateway.",
@@ -143,6 +159,13 @@ def main() -> None:
         sys.exit(2)
     except EdgegenError as error:
         print(f"edgegen: {error}", file=sys.stderr)
+        sys.exit(1)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        needed = f"this needs {error.name}, which is not installed: pip install 'edgegen[{extra}]'"
+        print(f"edgegen: {needed}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("edgegen: interrupted", file=sys.stderr)

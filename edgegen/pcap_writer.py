@@ -3,7 +3,8 @@
 Payload lengths, directions and times are the flow's; what a flow does not say is made up, the same each
 time: addresses are those kept for documentation (RFC 5737), ports lie where no protocol is expected, payload
 is a pattern. The server's port tells the label: the n-th label to appear (n from 0) has port 50000 + n.
-A flow without a transport is written as TCP.
+A flow without a transport is written as TCP. A UDP flow that the server starts reads back with its ends
+exchanged, since nothing in it but the first packet tells the client.
 
 Packets above the MTU are single large frames, as segmentation offload shows them in captures. Only a payload
 that no IPv4 packet holds (above 65,495 bytes in TCP, 65,507 in UDP) is split into two packets of one time.
@@ -55,9 +56,7 @@ def write_pcap(flows: Iterable[Flow], file: BinaryIO) -> int:
     for time_us, frame in conversations:
         seconds, microseconds = divmod(time_us, MICROSECONDS)
         if seconds >= 1 << 32:
-            raise EdgegenError(
-                "a flow ends after the year 2106, which pcap cannot say: write it to another format"
-            )
+            raise EdgegenError("a flow ends after the year 2106, which pcap cannot say: write it to another format")
         file.write(struct.pack("<IIII", seconds, microseconds, len(frame), len(frame)) + frame)
     return conversations.started
 

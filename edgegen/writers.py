@@ -73,9 +73,7 @@ def json_line(flow: Flow) -> str:
 def _writer_for(path: Path) -> Callable[[Iterator[Flow], BinaryIO, Metadata], int]:
     if path.suffix.lower() not in WRITERS:
         known = ", ".join(WRITERS)
-        raise UsageError(
-            f"{path} has none of the suffixes edgegen writes ({known}): name the output with one"
-        )
+        raise UsageError(f"{path} has none of the suffixes edgegen writes ({known}): name the output with one")
     return WRITERS[path.suffix.lower()]
 
 
@@ -126,9 +124,7 @@ def _write_parquet(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata) ->
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError as error:
-        raise EdgegenError(
-            "parquet needs pyarrow, which is not installed: pip install 'edgegen[data]'"
-        ) from error
+        raise EdgegenError("parquet needs pyarrow, which is not installed: pip install 'edgegen[data]'") from error
     schema = pa.schema(
         [
             pa.field("label", pa.string(), nullable=False),

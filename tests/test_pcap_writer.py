@@ -29,9 +29,7 @@ def random_flows(count: int, labels: int = 5, longest_s: float = 2.0) -> list[Fl
         if proto == UDP:
             direction[0] = 0
         iat = [0.0] + [round(rng.random() ** 4 * longest_s, 6) for _ in range(n - 1)]
-        flows.append(
-            Flow(f"l{i % labels}", [rng.randint(1, largest) for _ in range(n)], direction, iat, proto)
-        )
+        flows.append(Flow(f"l{i % labels}", [rng.randint(1, largest) for _ in range(n)], direction, iat, proto))
     return flows
 
 
@@ -93,9 +91,7 @@ def test_tshark_accepts_the_awkward(tmp_path: Path) -> None:
         ],
         capture,
     )
-    complaints = (
-        "_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0"
-    )
+    complaints = "_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0 || udp.checksum.status == 0"
     assert tshark(capture, "-Y", complaints) == []
     # The only complaint is the empty packet that has nothing new to acknowledge.
     flagged = tshark(capture, "-Y", "tcp.analysis.flags", "-Tfields", "-eframe.number")

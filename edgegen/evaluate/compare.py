@@ -64,18 +64,14 @@ def compare(real: Sequence[Flow], synthetic: Sequence[Flow], training: Iterable[
     real_by_label, synthetic_by_label = _by_label(real), _by_label(synthetic)
     labels = sorted(real_by_label.keys() & synthetic_by_label.keys())
     if not labels:
-        raise EdgegenError(
-            "the real and the synthetic flows have no label in common: compare flows of one data set"
-        )
+        raise EdgegenError("the real and the synthetic flows have no label in common: compare flows of one data set")
     known = {_sequence(flow) for flow in training}
     return [_compare_label(label, real_by_label[label], synthetic_by_label[label], known) for label in labels]
 
 
 def cut(flows: Iterable[Flow], packets: int) -> list[Flow]:
     """The flows with their first `packets` packets only."""
-    return [
-        Flow(f.label, f.pl[:packets], f.dir[:packets], f.iat[:packets], f.proto, f.session) for f in flows
-    ]
+    return [Flow(f.label, f.pl[:packets], f.dir[:packets], f.iat[:packets], f.proto, f.session) for f in flows]
 
 
 def copy_rate(flows: Sequence[Flow], training: Iterable[Flow]) -> float:

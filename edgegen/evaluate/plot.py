@@ -36,9 +36,7 @@ def plot_comparison(real: Sequence[Flow], synthetic: Sequence[Flow], path: Path)
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise EdgegenError(
-            "drawing needs matplotlib, which is not installed: pip install 'edgegen[eval]'"
-        ) from error
+        raise EdgegenError("drawing needs matplotlib, which is not installed: pip install 'edgegen[eval]'") from error
     labels = sorted({flow.label for flow in real} & {flow.label for flow in synthetic})[:TALLEST]
     if not labels:
         raise EdgegenError("the real and the synthetic flows have no label in common: nothing can be drawn")

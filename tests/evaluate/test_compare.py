@@ -67,9 +67,7 @@ def test_halves_of_one_source_are_nearer_than_two_sources() -> None:
     rng = random.Random(3)
 
     def flows(low: int, high: int) -> list[Flow]:
-        return [
-            Flow("a", [rng.randint(low, high)] * 4, [0, 1, 0, 1], [0.0, 0.1, 0.1, 0.1]) for _ in range(200)
-        ]
+        return [Flow("a", [rng.randint(low, high)] * 4, [0, 1, 0, 1], [0.0, 0.1, 0.1, 0.1]) for _ in range(200)]
 
     small, again, large = flows(10, 500), flows(10, 500), flows(400, 1_400)
     near, far = compare(small, again, []), compare(small, large, [])

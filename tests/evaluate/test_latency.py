@@ -38,6 +38,4 @@ def test_flows_made_one_at_a_time_are_those_of_one_call(model: Generator) -> Non
     np.testing.assert_array_equal(np.concatenate([one.tokens for one in made]), together[1:])
     assert _same(made, made) == 1.0
     other = engine.generate(labels, 4, 0, 1.0)
-    assert (
-        _same(made, [type(other)(other.tokens[i : i + 1], other.places[i : i + 1]) for i in (1, 2, 3)]) < 1.0
-    )
+    assert _same(made, [type(other)(other.tokens[i : i + 1], other.places[i : i + 1]) for i in (1, 2, 3)]) < 1.0

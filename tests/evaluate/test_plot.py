@@ -14,9 +14,7 @@ pytest.importorskip("matplotlib")
 def flows(labels: list[str]) -> list[Flow]:
     rng = random.Random(5)
     lengths = [rng.randint(1, 1_400) for _ in range(8)]
-    return [
-        Flow(label, lengths, [0, 1] * 4, [0.0, 0.0, 1e-5, 0.1, 1.0, 0.2, 0.3, 0.4]) for label in labels
-    ] * 5
+    return [Flow(label, lengths, [0, 1] * 4, [0.0, 0.0, 1e-5, 0.1, 1.0, 0.2, 0.3, 0.4]) for label in labels] * 5
 
 
 @pytest.mark.parametrize("count", [1, 4])
