@@ -7,7 +7,8 @@ from edgegen.errors import EdgegenError
 
 def edgelab() -> Path:
     """The flow table of EdgeLab (parquet); edgelab.md beside it says how it was made."""
-    path = Path(__file__).with_name("edgelab.parquet")
+    # Resolved, because an editable install links this file but not data that came after it.
+    path = Path(__file__).resolve().with_name("edgelab.parquet")
     if not path.is_file():
         raise EdgegenError(f"the shipped data set {path} is missing: install edgegen again")
     return path
