@@ -32,7 +32,8 @@ BATCH = 64
 # Batches whose flows are sorted by length together: little padding, and still a new mix in every epoch.
 WINDOW = 16
 LEARNING_RATE = 2e-3
-WARMUP_STEPS = 50
+# Share of the training over which the learning rate rises.
+WARMUP = 0.05
 WEIGHT_DECAY = 0.05
 CLIP = 1.0
 # Matrices by shape, but not by meaning: decay would pull them to a value that is nothing special.
@@ -56,9 +57,10 @@ class Schedule:
         by_clock = seconds / (60 * self.minutes) if self.minutes else 0.0
         return min(1.0, max(by_step, by_clock))
 
-    def learning_rate(self, step: int, progress: float) -> float:
+    def learning_rate(self, progress: float) -> float:
+        """The rate at a share of the training."""
         cosine = (1 + math.cos(math.pi * progress)) / 2
-        return LEARNING_RATE * min(1.0, (step + 1) / WARMUP_STEPS) * cosine
+        return LEARNING_RATE * min(1.0, progress / WARMUP) * cosine
 
 
 def train(
@@ -212,7 +214,7 @@ class Trainer:
                 progress = self.schedule.progress(step, before + time.monotonic() - started)
                 if progress >= 1.0:
                     break
-                losses = self.update(batch, self.schedule.learning_rate(step, progress))
+                losses = self.update(batch, self.schedule.learning_rate(progress))
                 total, count = total + losses.sum().item(), count + len(losses)
                 bar.update(task, completed=progress, description=f"epoch {number + 1}, loss {total / count:.4f}")
         if not math.isfinite(total):

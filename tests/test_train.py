@@ -1,0 +1,155 @@
+"""The training loop on small synthetic flows: it learns, it repeats, it goes on after a kill, it refuses."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from edgegen import checkpoint
+from edgegen.cli import app
+from edgegen.errors import EdgegenError, UsageError
+from edgegen.flow import Flow
+from edgegen.train import LEARNING_RATE, Schedule, train
+
+EPOCHS = 8
+
+
+def write_flows(path: Path, labels: tuple[str, ...] = ("dns", "web"), count: int = 600) -> Path:
+    """A table of flows with sizes and times that a model can learn."""
+    draw = random.Random(0)
+    with path.open("w") as file:
+        for i in range(count):
+            label = labels[i % len(labels)]
+            size = 40 + 100 * (i % len(labels))
+            n = draw.randint(2, 4)
+            pl = [size + draw.randint(0, 3) for _ in range(n)]
+            iat = [0.0] + [draw.choice((0.001, 0.1)) for _ in range(n - 1)]
+            flow = Flow(label, pl, [k % 2 for k in range(n)], iat, session=f"s{i // 6}")
+            file.write(json.dumps(flow.record()) + "\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def flows(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_flows(tmp_path_factory.mktemp("flows") / "small.jsonl")
+
+
+def short(flows: Path, run: Path, arch: str = "llama", epochs: int = EPOCHS, **options: object) -> Path:
+    return train(flows, run, arch, "tiny", epochs=epochs, max_packets=4, threads=1, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def whole(flows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return short(flows, tmp_path_factory.mktemp("whole") / "run")
+
+
+@pytest.mark.parametrize("arch", ["llama", "mamba"])
+def test_it_learns(arch: str, flows: Path, tmp_path: Path) -> None:
+    run = short(flows, tmp_path / "run", arch)
+    model, codec, config = checkpoint.load(run)
+    losses = [record["validation"] for record in config["history"]]
+    assert len(losses) == EPOCHS
+    assert losses[-1] < losses[0] - 1
+    assert config["best"]["validation"] == min(losses)
+    assert [label.name for label in codec.labels] == ["dns", "web"]
+    assert config["provenance"]["data"] == "small.jsonl"
+    assert config["provenance"]["split"]["train"] + config["provenance"]["split"]["test"] < 600
+    assert str(tmp_path) not in json.dumps(config)
+    assert model.config.arch == arch
+
+
+def test_resumed_after_a_kill_the_weights_are_the_same(flows: Path, whole: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    program = (
+        "import sys; from pathlib import Path; from edgegen.train import train; "
+        f"train(Path(sys.argv[1]), Path(sys.argv[2]), 'llama', 'tiny', epochs={EPOCHS}, max_packets=4, threads=1)"
+    )
+    child = subprocess.Popen([sys.executable, "-P", "-c", program, str(flows), str(run)])
+    while child.poll() is None and not (run / checkpoint.LAST).exists():
+        time.sleep(0.005)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    progress = checkpoint.read_progress(run)
+    assert progress is not None
+    assert 1 <= len(progress["history"]) < EPOCHS, "the kill came too late to test anything"
+    short(flows, run, resume=True)
+    for name in (checkpoint.MODEL, checkpoint.LAST):
+        ours, theirs = (checkpoint.load_file(folder / name) for folder in (run, whole))
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+    histories = [checkpoint.read_config(folder)["history"] for folder in (run, whole)]
+    assert [r["validation"] for r in histories[0]] == [r["validation"] for r in histories[1]]
+
+
+def test_resuming_a_finished_run_changes_nothing(flows: Path, whole: Path) -> None:
+    before = {path.name: path.read_bytes() for path in whole.iterdir()}
+    short(flows, whole, resume=True)
+    assert {path.name: path.read_bytes() for path in whole.iterdir()} == before
+
+
+def test_a_run_is_not_overwritten(flows: Path, whole: Path) -> None:
+    with pytest.raises(UsageError, match="--resume"):
+        short(flows, whole)
+    with pytest.raises(UsageError, match=r"other settings \(seed\)"):
+        short(flows, whole, resume=True, seed=1)
+
+
+def test_starting_from_a_run_keeps_what_it_knows(whole: Path, tmp_path: Path) -> None:
+    other = write_flows(tmp_path / "other.jsonl", ("dns", "ntp", "web"))
+    run = short(other, tmp_path / "run", epochs=1, init=whole)
+    fresh = short(other, tmp_path / "fresh", epochs=1)
+    adapted, started = (checkpoint.read_config(folder)["best"]["validation"] for folder in (run, fresh))
+    assert adapted < started - 1
+    with pytest.raises(UsageError, match="bins flows differently"):
+        short(other, tmp_path / "no", init=whole, times=False)
+    with pytest.raises(UsageError, match="llama tiny"):
+        short(other, tmp_path / "no", "mamba", init=whole)
+
+
+def test_without_times(flows: Path, tmp_path: Path) -> None:
+    _, codec, _ = checkpoint.load(short(flows, tmp_path / "run", epochs=1, times=False))
+    assert not codec.has_iat
+
+
+def test_minutes_end_a_run(flows: Path, tmp_path: Path) -> None:
+    run = train(flows, tmp_path / "run", "llama", "tiny", minutes=0.02, threads=1)
+    history = checkpoint.read_config(run)["history"]
+    assert sum(record["seconds"] for record in history[:-1]) < 1.2
+
+
+def test_too_few_flows(tmp_path: Path) -> None:
+    few = write_flows(tmp_path / "few.jsonl", count=2)
+    with pytest.raises(EdgegenError, match="too few flows"):
+        short(few, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_cannot_be_made(flows: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EdgegenError, match="cannot make the folder"):
+        short(flows, tmp_path / "file")
+
+
+def test_schedule_warms_up_and_falls_to_nothing() -> None:
+    schedule = Schedule(epochs=10, minutes=None, steps_per_epoch=100)
+    rates = [schedule.learning_rate(schedule.progress(step, 0.0)) for step in range(1000)]
+    assert rates[1] < LEARNING_RATE / 10
+    assert LEARNING_RATE * 0.95 < max(rates) <= LEARNING_RATE
+    assert rates[-1] < LEARNING_RATE / 1000
+    assert schedule.progress(1000, 0.0) == 1.0
+    assert Schedule(epochs=10, minutes=2, steps_per_epoch=100).progress(100, 60) == 0.5
+
+
+def test_verb(flows: Path, tmp_path: Path) -> None:
+    words = ["train", str(flows), "--arch", "llama", "--size", "tiny", "--epochs", "1", "--threads", "1"]
+    done = CliRunner().invoke(app, [*words, "-o", str(tmp_path / "run")])
+    assert done.exit_code == 0, done.output
+    assert "nats a token on held-out flows (epoch 1 of 1)" in done.stdout
