@@ -17,9 +17,7 @@ certificate = Path(sys.argv[4]).read_bytes()
 def question(rng: random.Random) -> Struct:
     asked = Struct()
     asked.update({"want": rng.randint(0, 60), "times": rng.randint(2, 15)})
-    asked.update(
-        {f"key_{number}": "v" * rng.randint(1, 80) for number in range(rng.choice((0, 1, 3, 10, 30)))}
-    )
+    asked.update({f"key_{number}": "v" * rng.randint(1, 80) for number in range(rng.choice((0, 1, 3, 10, 30)))})
     return asked
 
 
@@ -32,11 +30,7 @@ async def questions(rng: random.Random) -> AsyncIterator[Struct]:
 async def call(channel: grpc.aio.Channel, rng: random.Random) -> None:
     kind = rng.choices(("Get", "Watch", "Put", "Talk"), (5, 2, 2, 2))[0]
     path = f"/edgelab.Plant/{kind}"
-    metadata = (
-        [("authorization", f"Bearer {rng.randbytes(rng.randint(16, 300)).hex()}")]
-        if rng.random() < 0.6
-        else []
-    )
+    metadata = [("authorization", f"Bearer {rng.randbytes(rng.randint(16, 300)).hex()}")] if rng.random() < 0.6 else []
     options = {"metadata": metadata, "timeout": 25}
     if kind == "Get":
         await channel.unary_unary(path, **coded)(question(rng), **options)

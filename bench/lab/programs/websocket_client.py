@@ -8,7 +8,7 @@ import ssl
 from visitors import attend
 from websockets.asyncio.client import ClientConnection, connect
 
-WORDS = "yes no maybe ok the meeting is at ten can you send it thanks see you tomorrow I think we should wait".split()
+WORDS = ("yes", "no", "maybe", "ok then", "the meeting is at ten", "can you send it", "thanks", "see you tomorrow", "I")
 AGENTS = ("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0", "okhttp/4.12.0", None)
 
 
@@ -16,7 +16,7 @@ async def chat(connection: ClientConnection, rng: random.Random) -> None:
     """Say a few things, and read until the own last one has come back."""
     name = f"user{rng.randrange(10**5)}"
     for _ in range(rng.randint(1, 8)):
-        said = json.dumps({"from": name, "text": " ".join(rng.choices(WORDS, k=rng.randint(1, 60)))})
+        said = json.dumps({"from": name, "text": " ".join(rng.choices(WORDS, k=rng.randint(1, 30)))})
         await connection.send(said)
         while await connection.recv() != said:
             continue

@@ -7,7 +7,7 @@ import ssl
 import sys
 from itertools import count
 
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.asyncio.server import ServerConnection, broadcast, serve
 
 seed, cert, key = int(sys.argv[1]), sys.argv[2], sys.argv[3]
 rooms: dict[str, set[ServerConnection]] = {}
@@ -20,8 +20,8 @@ async def chat(connection: ServerConnection) -> None:
     room.add(connection)
     try:
         async for message in connection:
-            for other in list(room):
-                await other.send(message)
+            # Unlike `send`, it passes over those who are just leaving.
+            broadcast(room, message)
     finally:
         room.discard(connection)
 

@@ -38,11 +38,9 @@ def _client(rng: random.Random, address: str) -> Act:
     base = ["coap-client-openssl", "-B", "10", *extra, *block, *(["-N"] if rng.random() < 0.15 else [])]
     if kind == "put":
         path = f"{rng.choice(PATHS)}/{rng.randrange(10 ** rng.randint(1, 6))}"
-        return Act(
-            [*base, "-m", "put", "-t", rng.choice(("text/plain", "application/json")), "-f", "-"]
-            + [f"{scheme}://{address}/{path}"],
-            _content(rng),
-        )
+        content_format = rng.choice(("text/plain", "application/json"))
+        command = [*base, "-m", "put", "-t", content_format, "-f", "-", f"{scheme}://{address}/{path}"]
+        return Act(command, _content(rng))
     if kind == "observe":
         return Act([*base, "-s", str(rng.randint(1, 3)), f"{scheme}://{address}/time"])
     path = ".well-known/core" if kind == "discover" else rng.choice((*PATHS, "time", ""))

@@ -27,14 +27,8 @@ def _fill(host: Host, name: str, rng: random.Random, files: int, largest: float)
     folder.mkdir(parents=True)
     for number in range(files):
         size = int(10 ** rng.uniform(1, largest))
-        content = (
-            rng.randbytes(size)
-            if rng.random() < 0.5
-            else (f"{number} line of a log\n" * size).encode()[:size]
-        )
-        (
-            folder / f"{rng.randbytes(rng.randint(2, 12)).hex()}.{rng.choice(('log', 'bin', 'csv'))}"
-        ).write_bytes(content)
+        content = rng.randbytes(size) if rng.random() < 0.5 else (f"{number} line of a log\n" * size).encode()[:size]
+        (folder / f"{rng.randbytes(rng.randint(2, 12)).hex()}.{rng.choice(('log', 'bin', 'csv'))}").write_bytes(content)
 
 
 def serve(host: Host, rng: random.Random) -> None:

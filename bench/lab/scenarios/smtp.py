@@ -6,7 +6,16 @@ from bench.lab.crowd import Act, play
 from bench.lab.scenario import Host, Scenario
 from bench.lab.scripts import certificate, script, visitors
 
-WORDS = "dear all please find attached the report of last week kind regards meeting invoice order thanks".split()
+WORDS = (
+    "dear all",
+    "please find attached",
+    "the report",
+    "of last week",
+    "kind regards",
+    "meeting",
+    "invoice",
+    "order",
+)
 NAMES = ("alice", "bob.long-surname", "sales+eu", "no-reply", "x")
 DOMAINS = ("example.com", "mail.branch-office.example.org", "b.example")
 

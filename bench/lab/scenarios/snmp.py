@@ -64,9 +64,7 @@ def _who(rng: random.Random) -> list[str]:
 
 def _question(rng: random.Random, address: str) -> Act:
     who = [*_who(rng), "-t", "3", "-r", "2", "-On", address]
-    kind = rng.choices(
-        ("snmpget", "snmpgetnext", "snmpbulkget", "snmpwalk", "snmpbulkwalk"), (5, 2, 2, 2, 3)
-    )[0]
+    kind = rng.choices(("snmpget", "snmpgetnext", "snmpbulkget", "snmpwalk", "snmpbulkwalk"), (5, 2, 2, 2, 3))[0]
     if kind.startswith("snmpbulk") and who[1] == "1":
         kind = "snmpget"
     if kind == "snmpbulkget":
@@ -75,9 +73,7 @@ def _question(rng: random.Random, address: str) -> Act:
         return Act([kind, f"-Cr{rng.randint(2, 30)}", *who, rng.choice(SUBTREES)])
     if kind == "snmpwalk":
         # A walk asks once a value: short subtrees only.
-        return Act(
-            [kind, *who, rng.choice((".1.3.6.1.4.1.2021.10.1.3", ".1.3.6.1.2.1.1", ".1.3.6.1.2.1.2.2.1.2"))]
-        )
+        return Act([kind, *who, rng.choice((".1.3.6.1.4.1.2021.10.1.3", ".1.3.6.1.2.1.1", ".1.3.6.1.2.1.2.2.1.2"))])
     return Act([kind, *who, *rng.sample(SCALARS, rng.choice((1, 1, 2, 3, 5, 8)))])
 
 
