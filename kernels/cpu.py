@@ -52,7 +52,7 @@ def selective_scan(
         # A step of size 0 leaves the state as it is.
         delta = torch.where(real, delta, 0.0)
     h = u.new_zeros(len(u), *A.shape) if initial_state is None else initial_state
-    compiled = u.dtype == torch.float32 and native.library() is not None
+    compiled = u.is_cpu and u.dtype == torch.float32 and native.library() is not None
     scan: Any = native.NativeScan if compiled else Scan
     y, last = scan.apply(delta * u, delta, A.t(), B, C, h.transpose(1, 2))
     if D is not None:
