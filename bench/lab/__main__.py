@@ -1,6 +1,7 @@
 """`python -m bench.lab`: install the programs, record the sessions, write the data set."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -38,16 +39,19 @@ def record(
 
     if os.geteuid() != 0:
         raise EdgegenError("network namespaces need root: run `python -m bench.lab record` as root")
+    # Killed, the lab still takes its namespaces down.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # What else this machine does must not show in the times; the lab itself mostly waits.
     os.nice(-10)
-    sessions = run.plan(run.load(label or []), rounds, flows, seed)
+    chosen = run.load(label or [])
+    sessions = run.plan(chosen, rounds, flows, seed)
     failures = run.capture(sessions, work.resolve(), jobs)
-    written = write_flows(run.assemble(sessions, work.resolve(), flows), output, {"source": "EdgeLab"})
+    written = write_flows(
+        run.assemble(sessions, work.resolve(), flows), output, run.provenance(chosen, work.resolve(), seed)
+    )
     print(f"{output}: {written:,} flows of {len(sessions) - len(failures)} sessions")
     if failures:
-        raise EdgegenError(
-            f"{len(failures)} of {len(sessions)} sessions failed; run again to record just them"
-        )
+        raise EdgegenError(f"{len(failures)} of {len(sessions)} sessions failed; run again to record just them")
 
 
 if __name__ == "__main__":

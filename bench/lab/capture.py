@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.lab import link
-from bench.lab.host import Namespace
+from bench.lab.host import Namespace, prefix
 from bench.lab.scenario import Scenario
 from edgegen.errors import EdgegenError
 
@@ -70,8 +70,7 @@ def record(session: Session, target: Path, programs: Path) -> None:
     rng = random.Random(f"{session.seed}/{session.name}")
     profile = link.varied(session.profile, rng)
     partial = target.with_suffix(".part")
-    # Namespaces are the machine's, so their names tell this process from another lab's.
-    stem = f"lab{os.getpid()}-{session.name}"
+    stem = prefix(os.getpid()) + session.name
     with tempfile.TemporaryDirectory(prefix="edgelab-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
         server = Namespace(f"{stem}-s", link.SERVER_ADDRESS, Path(folder, "server"), programs)

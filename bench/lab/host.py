@@ -1,14 +1,59 @@
 """A network namespace as a host: commands run inside it, and everything in it ends with it."""
 
 import os
+import re
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from edgegen.errors import EdgegenError
 
 START_TIMEOUT = 20.0
+
+
+def prefix(process: int) -> str:
+    """How the names of one lab process's namespaces begin: they are the machine's, not the process's."""
+    return f"lab{process}-"
+
+
+def namespaces() -> list[str]:
+    """The names of all network namespaces of this machine."""
+    listed = subprocess.run(["ip", "netns", "list"], check=True, capture_output=True, text=True)
+    return [line.split()[0] for line in listed.stdout.splitlines()]
+
+
+def end_processes(name: str) -> None:
+    """Stop what runs in namespace `name`: first kindly, then for good."""
+    for sign, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0)):
+        deadline = time.monotonic() + patience
+        for process in _processes(name):
+            # One that has just ended by itself needs no signal.
+            with suppress(ProcessLookupError):
+                os.kill(process, sign)
+        while _processes(name) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def _processes(name: str) -> list[int]:
+    # A namespace that has just gone has none; `ip` calls that a failure.
+    listed = subprocess.run(["ip", "netns", "pids", name], check=False, capture_output=True)
+    return [int(line) for line in listed.stdout.split()]
+
+
+def remove(name: str) -> None:
+    """End namespace `name` and everything in it."""
+    end_processes(name)
+    subprocess.run(["ip", "netns", "delete", name], check=True, capture_output=True)
+
+
+def sweep() -> None:
+    """Remove what labs that were killed have left behind."""
+    for name in namespaces():
+        owner = re.match(r"lab(\d+)-", name)
+        if owner and not Path("/proc", owner[1]).exists():
+            remove(name)
 
 
 class Namespace:
@@ -29,10 +74,9 @@ class Namespace:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end_processes()
+        remove(self.name)
         for process in self._started:
             process.wait()
-        subprocess.run(["ip", "netns", "delete", self.name], check=True, capture_output=True)
 
     def _inside(self, command: list[str], env: dict[str, str] | None) -> tuple[list[str], dict[str, str]]:
         base = {"PATH": self._path, "HOME": str(self.folder), "TMPDIR": str(self.folder), "LC_ALL": "C.UTF-8"}
@@ -92,19 +136,3 @@ class Namespace:
                 said = log.read_text(errors="replace").strip()[-300:]
                 raise EdgegenError(f"nothing listens on {proto} port {port} in {self.name}: {said}")
             time.sleep(0.05)
-
-    def _end_processes(self) -> None:
-        """Stop what still runs in the namespace: first kindly, then for good."""
-        for sign, patience in ((signal.SIGTERM, 2.0), (signal.SIGKILL, 5.0)):
-            deadline = time.monotonic() + patience
-            for process in self._processes():
-                try:
-                    os.kill(process, sign)
-                except ProcessLookupError:
-                    continue
-            while self._processes() and time.monotonic() < deadline:
-                time.sleep(0.05)
-
-    def _processes(self) -> list[int]:
-        listed = subprocess.run(["ip", "netns", "pids", self.name], check=True, capture_output=True)
-        return [int(line) for line in listed.stdout.split()]

@@ -1,6 +1,7 @@
 """All sessions of the lab, several at once, and the data set made of their captures."""
 
 import importlib
+import os
 import pkgutil
 import random
 import subprocess
@@ -9,13 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from bench.lab import scenarios
+from bench.lab import host, scenarios
 from bench.lab.capture import Session, record
-from bench.lab.link import PROFILES
+from bench.lab.link import PROFILES, has_netem
 from bench.lab.scenario import Scenario
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.flow import Flow
@@ -62,16 +64,16 @@ def plan(chosen: Iterable[Scenario], rounds: int, flows: int, seed: int) -> list
     return sessions
 
 
-def _attempt(session: Session, work: Path) -> None:
-    """Record `session`, again where it fails: a real program that misses its moment is no reason to stop."""
+def _attempt(session: Session, work: Path, stop: Event) -> None:
+    """Record `session`, again where it fails: a real program that misses its moment is no reason to end."""
     target = work / "captures" / f"{session.name}.pcap"
     for left in reversed(range(TRIES)):
         try:
             record(session, target, work / "venv" / "bin")
             return
         except (EdgegenError, OSError, subprocess.SubprocessError) as error:
-            if left == 0:
-                raise EdgegenError(f"session {session.name} failed {TRIES} times: {error}") from error
+            if left == 0 or stop.is_set():
+                raise EdgegenError(f"session {session.name} failed {TRIES - left} times: {error}") from error
 
 
 def capture(sessions: Sequence[Session], work: Path, jobs: int) -> list[str]:
@@ -80,6 +82,8 @@ def capture(sessions: Sequence[Session], work: Path, jobs: int) -> list[str]:
     captures.mkdir(parents=True, exist_ok=True)
     missing = [session for session in sessions if not (captures / f"{session.name}.pcap").exists()]
     failures: list[str] = []
+    stop = Event()
+    host.sweep()
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with (
@@ -87,7 +91,7 @@ def capture(sessions: Sequence[Session], work: Path, jobs: int) -> list[str]:
         ThreadPoolExecutor(jobs) as pool,
     ):
         bar = progress.add_task("sessions", total=len(missing))
-        running: list[Future[None]] = [pool.submit(_attempt, session, work) for session in missing]
+        running: list[Future[None]] = [pool.submit(_attempt, session, work, stop) for session in missing]
         try:
             for done in as_completed(running):
                 progress.advance(bar)
@@ -98,9 +102,29 @@ def capture(sessions: Sequence[Session], work: Path, jobs: int) -> list[str]:
                 elif error is not None:
                     raise error
         except BaseException:
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
+            # Without their programs the sessions that still run fail at once, and clean up.
+            for name in host.namespaces():
+                if name.startswith(host.prefix(os.getpid())):
+                    host.end_processes(name)
             raise
     return failures
+
+
+def provenance(chosen: Iterable[Scenario], work: Path, seed: int) -> dict[str, str]:
+    """What made the data, for its metadata: the programs and their versions, the links, the seed."""
+    chosen = list(chosen)
+    debian = sorted({*TOOLS, *(name for scenario in chosen for name in scenario.packages)})
+    listing = ["dpkg-query", "--show", "--showformat=${Package} ${Version}\n", *debian]
+    shown = subprocess.run(listing, check=True, capture_output=True, text=True).stdout
+    return {
+        "source": "EdgeLab, recorded by bench/lab",
+        "links": "netem" if has_netem() else "relay",
+        "seed": str(seed),
+        "programs": "; ".join(shown.splitlines()),
+        "python_packages": "; ".join(sorted({name for scenario in chosen for name in scenario.pip})),
+    }
 
 
 def flows_of(session: Session, work: Path) -> list[Flow]:
