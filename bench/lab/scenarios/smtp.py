@@ -1,6 +1,7 @@
 """SMTP: mail with and without attachments, STARTTLS and several recipients, by swaks, curl and smtplib."""
 
 import random
+import textwrap
 
 from bench.lab.crowd import Act, play
 from bench.lab.scenario import Host, Scenario
@@ -30,8 +31,8 @@ def _address(rng: random.Random) -> str:
 
 
 def _text(rng: random.Random) -> str:
-    words = rng.choices(WORDS, k=int(10 ** rng.uniform(0.5, 3)))
-    return "".join(word + ("\n" if rng.random() < 0.1 else " ") for word in words)
+    words = rng.choices(WORDS, k=int(10 ** rng.uniform(0.5, 2.7)))
+    return "\r\n".join(textwrap.wrap(" ".join(words), rng.randint(40, 78)))
 
 
 def _mail(client: Host, rng: random.Random, address: str, number: int) -> Act:
@@ -39,7 +40,7 @@ def _mail(client: Host, rng: random.Random, address: str, number: int) -> Act:
     recipients = [_address(rng) for _ in range(rng.choice((1, 1, 1, 2, 5, 10)))]
     if rng.random() < 0.5:
         letter = f"From: {_address(rng)}\r\nTo: {recipients[0]}\r\nSubject: {rng.choice(WORDS)}\r\n\r\n{_text(rng)}"
-        command = ["curl", "-sk", "--max-time", "40", f"smtp://{address}:{port}/{rng.choice(DOMAINS)}", "-T", "-"]
+        command = ["curl", "-sSk", "--max-time", "40", f"smtp://{address}:{port}/{rng.choice(DOMAINS)}", "-T", "-"]
         command += rng.choice(([], ["--ssl-reqd"], ["--ssl"]))
         to = [part for name in recipients for part in ("--mail-rcpt", name)]
         return Act([*command, "--mail-from", _address(rng), *to], letter.encode())
