@@ -1,79 +1,155 @@
-"""ONNX step graph -> Relax, at one batch width, with the importer's costly conversions replaced.
+"""Fused step graph -> Relax, at one batch width: every fused operator becomes a call of its kernel.
 
-The stock importer widens int8 weights to int32 and guards every Cast and Gather against values that a step graph
-never holds; over a hundred matrix products that is most of a step's time.
+What is left of standard operators (a Split, the Transpose of a weight) goes through TVM's own ONNX importer.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import onnx
 import tvm
-from tvm import relax, te
+from tvm import relax
 from tvm.relax.frontend.onnx import onnx_frontend
 
+from edgegen.errors import EdgegenError
+from edgegen.export import tir
+from edgegen.export.tir.lanes import LANES
+
 Relax = Any  # a Relax expression
-OUT_ELEMENTWISE_FUSABLE = 4  # TVM's pattern kind for a product whose output may absorb elementwise operators
+FRESH = -1  # an output that the kernel writes to a tensor of its own
 
 
-def linear_rows(x: te.Tensor, weight: te.Tensor) -> te.Tensor:
-    """int32 (batch, N) = int8 x (batch, K) times int8 weight (N, K), transposed; the weight stays int8."""
-    k = te.reduce_axis((0, x.shape[1]), "k")
-    return te.compute(
-        (x.shape[0], weight.shape[0]),
-        lambda b, n: te.sum(x[b, k].astype("int32") * weight[n, k].astype("int32"), axis=k),
-        name="linear",
-    )
+class Importer:
+    """One operator's inputs, and what its conversion may do with them."""
+
+    def __init__(self, bb: relax.BlockBuilder, inputs: Sequence[Relax]) -> None:
+        self.bb, self.inputs = bb, inputs
+
+    def shape(self, index: int) -> tuple[int, ...]:
+        return tuple(int(size) for size in self.inputs[index].ty.shape)
+
+    def constant(self, index: int) -> np.ndarray[Any, Any]:
+        value = self.inputs[index]
+        if not isinstance(value, tvm.ir.GenericConst):
+            raise EdgegenError("the step graph computes what a kernel needs as a constant")
+        result: np.ndarray[Any, Any] = value.value.numpy()
+        return result
+
+    def call(
+        self,
+        kernel: Any,
+        reads: Sequence[Relax],
+        writes: Sequence[tuple[tuple[int, ...], str]],
+        updates: Sequence[int] = (),
+    ) -> Relax:
+        """A call of `kernel`; its results are `writes`, then reads[i] for i in `updates`, which it changes in place."""
+        name = self.bb.add_func(kernel, str(kernel.attrs["global_symbol"]))
+        types = [relax.TensorType(shape, dtype) for shape, dtype in writes]
+        if not updates:
+            return relax.call_tir(name, list(reads), types if len(types) > 1 else types[0])
+        types += [relax.TensorType(tuple(reads[i].ty.shape), "float32") for i in updates]
+        places = [FRESH] * len(writes) + list(updates)
+        return relax.op.call_tir_inplace(name, list(reads), places, types)
+
+    def view(self, value: Relax, shape: tuple[int, ...]) -> Relax:
+        """The same memory under another shape."""
+        return self.bb.emit(relax.op.reshape(value, shape))
 
 
-def _matmul_integer(bb: relax.BlockBuilder, inputs: Any, attr: Any, params: Any) -> Relax:
-    if len(inputs) > 2 and any(zero is not None for zero in inputs[2:]):
-        raise ValueError("an int8 step graph has no zero points")
-    # The importer has folded the Transpose before it; rows are what the kernels and the embedding want.
-    rows = relax.const(np.ascontiguousarray(inputs[1].value.numpy().T))
-    return bb.call_te(linear_rows, inputs[0], rows, primfunc_attrs={"op_pattern": OUT_ELEMENTWISE_FUSABLE})
+def _rows(b: int, d: int) -> list[tuple[tuple[int, ...], str]]:
+    return [((b, d), "int8"), ((b, 1), "float32")]
 
 
-def _cast(bb: relax.BlockBuilder, inputs: Any, attr: Any, params: Any) -> Relax:
-    return relax.op.astype(inputs[0], onnx_frontend.get_type(attr["to"]))
+def _row_quantise(on: Importer) -> Relax:
+    b, d = on.shape(0)
+    return on.call(tir.row_quantise(b, d), on.inputs, _rows(b, d))
 
 
-def _max(bb: relax.BlockBuilder, inputs: Any, attr: Any, params: Any) -> Relax:
-    left, right = inputs
-    return relax.op.maximum(left, right)
+def _norm_quantise(on: Importer) -> Relax:
+    b, d = on.shape(0)
+    return on.call(tir.norm_quantise(b, d, float(on.constant(2))), on.inputs[:2], _rows(b, d))
 
 
-def _gather(bb: relax.BlockBuilder, inputs: Any, attr: Any, params: Any) -> Relax:
-    return bb.normalize(relax.op.take(inputs[0], inputs[1], attr.get("axis", 0), mode="fast"))
+def _gate_quantise(on: Importer) -> Relax:
+    b, f = on.shape(0)
+    return on.call(tir.gate_quantise(b, f // 2), on.inputs, _rows(b, f // 2))
 
 
-def _gather_nd(bb: relax.BlockBuilder, inputs: Any, attr: Any, params: Any) -> Relax:
-    index = bb.normalize(relax.op.squeeze(inputs[1], [-1]))
-    return bb.normalize(relax.op.take(inputs[0], index, 0, mode="fast"))
+def _embedding(on: Importer) -> Relax:
+    (vocabulary, d), (b,) = on.shape(0), on.shape(2)
+    return on.call(tir.embedding(b, vocabulary, d), on.inputs, [((b, d), "float32")])
 
 
-CONVERSIONS: dict[str, Callable[..., Relax]] = {
-    "Cast": _cast,
-    "Gather": _gather,
-    "GatherND": _gather_nd,
-    "MatMulInteger": _matmul_integer,
-    "Max": _max,
+def _linear(on: Importer, positive: bool = False) -> Relax:
+    q, scale, _, weight_scale, *added = on.inputs
+    # The importer has folded the Transpose away; rows are what the kernel reads and the embedding shares.
+    weight = relax.const(np.ascontiguousarray(on.constant(2).T))
+    (b, k), n = on.shape(0), on.shape(3)[0]
+    kernel = tir.linear(b, k, n, on.shape(4) if added else None, positive)
+    return on.call(kernel, [q, scale, weight, weight_scale, *added], [((b, n), "float32")])
+
+
+def _softplus_linear(on: Importer) -> Relax:
+    return _linear(on, positive=True)
+
+
+def _attention_quantise(on: Importer) -> Relax:
+    qkv, cos, sin, position, temperature, heads_shape, key, value = on.inputs
+    (b, slots, d), heads = on.shape(6), int(on.constant(5)[1])
+    kernel = tir.attention_quantise(b, heads, d // heads, slots, float(on.constant(4)))
+    reads = [qkv, cos, sin, position, on.view(key, (b, d, slots)), value]
+    results = on.bb.emit(on.call(kernel, reads, _rows(b, d), updates=(4, 5)))
+    return relax.Tuple([results[0], results[1], on.view(results[2], (b, slots, d)), results[3]])
+
+
+def _conv_quantise(on: Importer) -> Relax:
+    u, _, bias, position, conv = on.inputs
+    b, e, past = on.shape(4)
+    weight = relax.const(np.ascontiguousarray(on.constant(1).T))
+    reads = [u, weight, bias, position, on.view(conv, (b, past, e))]
+    kernel = tir.conv_quantise(b, e, past + 1)
+    results = on.bb.emit(on.call(kernel, reads, [((b, e), "float32"), *_rows(b, e)], updates=(4,)))
+    return relax.Tuple([results[0], results[1], results[2], on.view(results[3], (b, e, past))])
+
+
+def _scan_quantise(on: Importer) -> Relax:
+    delta, u, z, B, C, _, D, position, ssm = on.inputs
+    b, e, n = on.shape(8)
+    grouped = on.constant(5).reshape(e // LANES, LANES, n).transpose(0, 2, 1)
+    A = relax.const(np.ascontiguousarray(grouped))
+    reads = [delta, u, z, B, C, A, D, position, on.view(ssm, (b, e // LANES, n, LANES))]
+    results = on.bb.emit(on.call(tir.scan_quantise(b, e, n), reads, _rows(b, e), updates=(8,)))
+    return relax.Tuple([results[0], results[1], on.view(results[2], (b, e, n))])
+
+
+CONVERSIONS: dict[str, Callable[[Importer], Relax]] = {
+    "AddedLinear": _linear,
+    "AttentionQuantise": _attention_quantise,
+    "ConvQuantise": _conv_quantise,
+    "Embedding": _embedding,
+    "GateQuantise": _gate_quantise,
+    "Linear": _linear,
+    "NormQuantise": _norm_quantise,
+    "RowQuantise": _row_quantise,
+    "ScanQuantise": _scan_quantise,
+    "SoftplusLinear": _softplus_linear,
 }
 
 
 @contextmanager
 def _conversions() -> Iterator[None]:
+    """TVM's importer takes no conversions from outside: its table is widened while it runs."""
     stock = onnx_frontend._get_convert_map
 
-    def ours() -> dict[str, Any]:
-        table = dict(stock())
-        for name, function in CONVERSIONS.items():
-            table[name] = type(name, (onnx_frontend.OnnxOpConverter,), {"_impl_v1": staticmethod(function)})
-        return table
+    def converter(name: str) -> type:
+        def convert(bb: Any, inputs: Any, attr: Any, params: Any) -> Relax:
+            return bb.normalize(CONVERSIONS[name](Importer(bb, list(inputs))))
 
-    onnx_frontend._get_convert_map = ours
+        return type(name, (onnx_frontend.OnnxOpConverter,), {"_impl_v1": staticmethod(convert)})
+
+    onnx_frontend._get_convert_map = lambda: {**stock(), **{name: converter(name) for name in CONVERSIONS}}
     try:
         yield
     finally:
@@ -81,7 +157,7 @@ def _conversions() -> Iterator[None]:
 
 
 def import_step(model: onnx.ModelProto, width: int) -> tvm.IRModule:
-    """The Relax module of an int8 step graph whose batch dimension is `width`."""
+    """The Relax module of a fused step graph whose batch dimension is `width`."""
     shapes = {
         value.name: [width, *(d.dim_value for d in value.type.tensor_type.shape.dim[1:])] for value in model.graph.input
     }

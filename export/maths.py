@@ -39,12 +39,12 @@ def _horner(series: tuple[float, ...], x: Expr) -> Expr:
     return result
 
 
-def round_even(x: Expr) -> Expr:
-    """x to the nearest integer, ties to even, for |x| < 2^22.
+def round_even(x: Expr, factor: Expr | None = None) -> Expr:
+    """x [times factor] to the nearest integer, ties to even, for results below 2^22.
 
-    The sum is written as a multiply-add, because TVM simplifies (x + c) - c to x.
+    A multiply-add and not a sum, because TVM simplifies (x + c) - c to x.
     """
-    return fma(x, f32(1.0), f32(ROUND)) - f32(ROUND)
+    return fma(x, f32(1.0) if factor is None else factor, f32(ROUND)) - f32(ROUND)
 
 
 def exp(x: Expr) -> Expr:
@@ -53,7 +53,7 @@ def exp(x: Expr) -> Expr:
     Range reduction after Cody and Waite: x = n ln 2 + r, e^x = 2^n e^r, 2^n by setting the exponent bits.
     """
     clipped = tirx.max(tirx.min(x, f32(HIGHEST)), f32(LOWEST))
-    n = round_even(clipped * f32(LOG2_E))
+    n = round_even(clipped, f32(LOG2_E))
     r = fma(n, f32(-LN2_LOW), fma(n, f32(-LN2_HIGH), clipped))
     bits = (n.astype("int32") + tirx.const(127, "int32")) << tirx.const(23, "int32")
     power = tirx.reinterpret("float32", bits)

@@ -1,0 +1,119 @@
+"""Loops and reductions in a fixed order, shared by all kernels."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import gcd
+from typing import Any
+
+from tvm import tirx
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T
+
+from edgegen.export.maths import Expr, f32, fma, round_even
+from edgegen.export.quantise import LARGEST, SMALLEST_ROW
+
+LANES = 16  # of every reduction, on every target: one AVX-512 register, four NEON ones
+
+Buffer = Any
+Shape = tuple[int, ...]
+
+
+class Kernel:
+    """A PrimFunc under construction; `read` and `write` declare its parameters, reads first."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.function: Any = None
+
+    def __enter__(self) -> "Kernel":
+        self._builder = IRBuilder()
+        self._builder.__enter__()
+        self._frame = T.prim_func(s_tir=True)
+        self._frame.__enter__()
+        T.func_name(self.name)
+        T.func_attr({"tirx.noalias": True})
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._frame.__exit__(*error)
+        self._builder.__exit__(*error)
+        if error[0] is None:
+            self.function = self._builder.get()
+
+    def tensor(self, name: str, shape: Shape, dtype: str = "float32") -> Buffer:
+        return T.arg(name, T.Buffer(shape, dtype))
+
+
+def scratch(size: int, dtype: str = "float32") -> Buffer:
+    """A small array of the kernel's own, on its stack."""
+    return T.alloc_buffer((size,), dtype)
+
+
+def store(buffer: Buffer, value: Expr, *index: Expr) -> None:
+    T.buffer_store(buffer, value, list(index))
+
+
+@contextmanager
+def loop(extent: Any) -> Iterator[Expr]:
+    with T.serial(extent) as i:
+        yield i
+
+
+def fill(buffer: Buffer, size: int, value: Callable[[Expr], Expr]) -> None:
+    """buffer[i] = value(i): elements are independent, so LLVM may take several at once."""
+    with loop(size) as i:
+        store(buffer, value(i), i)
+
+
+def lanes_of(size: int) -> int:
+    """How many partial results a reduction over `size` elements keeps."""
+    return gcd(size, LANES)
+
+
+def reduce(size: int, start: float, combine: Callable[[Expr, Expr], Expr], merge: Callable[[Expr, Expr], Expr]) -> Expr:
+    """The reduction of `size` elements: lane l takes elements l, l + lanes, ... in order; then the halves are merged.
+
+    combine: (what a lane holds, an element's index) -> what it holds then
+    merge:   of two lanes
+    """
+    lanes = lanes_of(size)
+    held = scratch(lanes)
+    with T.vectorized(lanes) as lane:
+        store(held, f32(start), lane)
+    with loop(size // lanes) as i, T.vectorized(lanes) as lane:
+        store(held, combine(held[lane], i * lanes + lane), lane)
+    half = lanes // 2
+    while half:
+        with T.vectorized(half) as lane:
+            store(held, merge(held[lane], held[lane + half]), lane)
+        half //= 2
+    return held[0]
+
+
+def sum_of(size: int, add: Callable[[Expr, Expr], Expr]) -> Expr:
+    """Sum of products: `add` returns fma(left, right, held) for element i."""
+    return reduce(size, 0.0, add, lambda a, b: a + b)
+
+
+def largest_of(size: int, value: Callable[[Expr], Expr], start: float) -> Expr:
+    return reduce(size, start, lambda held, i: tirx.max(held, value(i)), tirx.max)
+
+
+def quantise_row(row: Buffer, size: int, q: Buffer, scale: Buffer, b: Expr) -> None:
+    """int8 levels of row (size,) into q[b, :], and what one level is worth into scale[b, 0]."""
+    largest = scratch(1)
+    store(largest, largest_of(size, lambda i: tirx.abs(row[i]), SMALLEST_ROW), 0)
+    store(scale, largest[0] * f32(1 / LARGEST), b, 0)
+    inverse = scratch(1)
+    store(inverse, f32(LARGEST) / largest[0], 0)
+    with loop(size) as i:
+        store(q, round_even(row[i], inverse[0]).astype("int8"), b, i)
+
+
+def negative(x: Expr) -> Expr:
+    return x * f32(-1.0)
+
+
+def minus_product(a: Expr, b: Expr, c: Expr, d: Expr) -> Expr:
+    """a * b - c * d; the first product is rounded, the second is not."""
+    return fma(negative(c), d, a * b)

@@ -1,0 +1,50 @@
+"""Kernels that end in a row of int8: plain, after a norm, after a gate."""
+
+from typing import Any
+
+from tvm import tirx
+
+from edgegen.export.maths import f32, fma, sigmoid
+from edgegen.export.tir.lanes import Buffer, Kernel, fill, loop, quantise_row, scratch, store, sum_of
+
+
+def _outputs(kernel: Kernel, b: int, size: int) -> tuple[Buffer, Buffer]:
+    return kernel.tensor("q", (b, size), "int8"), kernel.tensor("scale", (b, 1))
+
+
+def row_quantise(b: int, d: int) -> Any:
+    """x (b, d) -> q int8 (b, d), scale (b, 1), with x ~ q * scale."""
+    with Kernel("row_quantise") as kernel:
+        x = kernel.tensor("x", (b, d))
+        q, scale = _outputs(kernel, b, d)
+        row = scratch(d)
+        with loop(b) as i:
+            fill(row, d, lambda k: x[i, k])
+            quantise_row(row, d, q, scale, i)
+    return kernel.function
+
+
+def norm_quantise(b: int, d: int, eps: float) -> Any:
+    """RMSNorm of x (b, d) with gain (d,), quantised: q int8 (b, d), scale (b, 1)."""
+    with Kernel("norm_quantise") as kernel:
+        x, gain = kernel.tensor("x", (b, d)), kernel.tensor("gain", (d,))
+        q, scale = _outputs(kernel, b, d)
+        row, inverse = scratch(d), scratch(1)
+        with loop(b) as i:
+            squares = sum_of(d, lambda held, k: fma(x[i, k], x[i, k], held))
+            store(inverse, f32(1.0) / tirx.sqrt(fma(squares, f32(1 / d), f32(eps))), 0)
+            fill(row, d, lambda k: x[i, k] * inverse[0] * gain[k])
+            quantise_row(row, d, q, scale, i)
+    return kernel.function
+
+
+def gate_quantise(b: int, f: int) -> Any:
+    """SwiGLU's gate: silu(x[:, :f]) * x[:, f:] of x (b, 2 f), quantised: q int8 (b, f), scale (b, 1)."""
+    with Kernel("gate_quantise") as kernel:
+        x = kernel.tensor("x", (b, 2 * f))
+        q, scale = _outputs(kernel, b, f)
+        row = scratch(f)
+        with loop(b) as i:
+            fill(row, f, lambda k: x[i, k] * sigmoid(x[i, k]) * x[i, f + k])
+            quantise_row(row, f, q, scale, i)
+    return kernel.function
