@@ -22,6 +22,7 @@ from edgegen.export.card import card
 from edgegen.export.compile import compile_kernels
 from edgegen.export.device.sources import golden_source
 from edgegen.export.emit import emit
+from edgegen.export.fuse import fuse
 from edgegen.export.link import link_executable, link_library
 from edgegen.export.lower import lower
 from edgegen.export.parity import FLOWS, Check, compare
@@ -108,12 +109,13 @@ class _Built:
 def _library(graph: onnx.ModelProto, codec: Codec, model: Generator, target: Target, folder: Path, say: Say) -> _Built:
     say(f"TVM: kernels for {target.name}")
     folder.mkdir()
-    programs = [lower(graph, width) for width in WIDTHS]
+    fused = fuse(graph)
+    programs = {v: [lower(fused, width, v.dot) for width in WIDTHS] for v in target.variants}
     objects = []
-    for variant in target.variants:
+    for variant, steps in programs.items():
         objects.append(folder / f"{variant.name}.o")
-        compile_kernels(programs, target, variant, objects[-1])
-    emit(programs, codec, model.config.vocabulary, target, folder)
+        compile_kernels(steps, target, variant, objects[-1])
+    emit(programs, codec, model.config.vocabulary, folder)
     say(f"library for {target.name}")
     return _Built(link_library(folder, objects, target), objects)
 

@@ -15,6 +15,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 from edgegen.errors import EdgegenError
 from edgegen.export import tir
+from edgegen.export.tir import dot
 from edgegen.export.tir.lanes import LANES
 
 Relax = Any  # a Relax expression
@@ -24,8 +25,8 @@ FRESH = -1  # an output that the kernel writes to a tensor of its own
 class Importer:
     """One operator's inputs, and what its conversion may do with them."""
 
-    def __init__(self, bb: relax.BlockBuilder, inputs: Sequence[Relax]) -> None:
-        self.bb, self.inputs = bb, inputs
+    def __init__(self, bb: relax.BlockBuilder, inputs: Sequence[Relax], dot: str) -> None:
+        self.bb, self.inputs, self.dot = bb, inputs, dot
 
     def shape(self, index: int) -> tuple[int, ...]:
         return tuple(int(size) for size in self.inputs[index].ty.shape)
@@ -79,16 +80,18 @@ def _gate_quantise(on: Importer) -> Relax:
 
 def _embedding(on: Importer) -> Relax:
     (vocabulary, d), (b,) = on.shape(0), on.shape(2)
-    return on.call(tir.embedding(b, vocabulary, d), on.inputs, [((b, d), "float32")])
+    table = relax.const(dot.pack(on.constant(0)).reshape(-1))
+    return on.call(tir.embedding(b, vocabulary, d), [table, *on.inputs[1:]], [((b, d), "float32")])
 
 
 def _linear(on: Importer, positive: bool = False) -> Relax:
     q, scale, _, weight_scale, *added = on.inputs
-    # The importer has folded the Transpose away; rows are what the kernel reads and the embedding shares.
-    weight = relax.const(np.ascontiguousarray(on.constant(2).T))
+    # TVM's importer has folded the Transpose away: the constant is (k, n).
+    weight = np.ascontiguousarray(on.constant(2).T)
+    packed, offset = relax.const(dot.pack(weight).reshape(-1)), relax.const(dot.offsets(weight))
     (b, k), n = on.shape(0), on.shape(3)[0]
-    kernel = tir.linear(b, k, n, on.shape(4) if added else None, positive)
-    return on.call(kernel, [q, scale, weight, weight_scale, *added], [((b, n), "float32")])
+    kernel = tir.linear(b, k, n, on.dot, on.shape(4) if added else None, positive)
+    return on.call(kernel, [q, scale, packed, offset, weight_scale, *added], [((b, n), "float32")])
 
 
 def _softplus_linear(on: Importer) -> Relax:
@@ -139,13 +142,13 @@ CONVERSIONS: dict[str, Callable[[Importer], Relax]] = {
 
 
 @contextmanager
-def _conversions() -> Iterator[None]:
+def _conversions(instructions: str) -> Iterator[None]:
     """TVM's importer takes no conversions from outside: its table is widened while it runs."""
     stock = onnx_frontend._get_convert_map
 
     def converter(name: str) -> type:
         def convert(bb: Any, inputs: Any, attr: Any, params: Any) -> Relax:
-            return bb.normalize(CONVERSIONS[name](Importer(bb, list(inputs))))
+            return bb.normalize(CONVERSIONS[name](Importer(bb, list(inputs), instructions)))
 
         return type(name, (onnx_frontend.OnnxOpConverter,), {"_impl_v1": staticmethod(convert)})
 
@@ -156,10 +159,10 @@ def _conversions() -> Iterator[None]:
         onnx_frontend._get_convert_map = stock
 
 
-def import_step(model: onnx.ModelProto, width: int) -> tvm.IRModule:
-    """The Relax module of a fused step graph whose batch dimension is `width`."""
+def import_step(model: onnx.ModelProto, width: int, instructions: str) -> tvm.IRModule:
+    """The Relax module of a fused step graph whose batch dimension is `width`; instructions: a key of `dot.DOTS`."""
     shapes = {
         value.name: [width, *(d.dim_value for d in value.type.tensor_type.shape.dim[1:])] for value in model.graph.input
     }
-    with _conversions():
+    with _conversions(instructions):
         return onnx_frontend.from_onnx(model, shape_dict=shapes)

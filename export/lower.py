@@ -1,4 +1,4 @@
-"""int8 step graph -> a straight list of kernel calls.
+"""Fused step graph -> a straight list of kernel calls.
 
 There is no virtual machine and no TVM on the device: what is left after this file is PrimFuncs, constants, and
 which of them reads and writes which tensor, in order.
@@ -16,7 +16,6 @@ from tvm import relax
 from tvm.relax import transform as passes
 
 from edgegen.errors import EdgegenError
-from edgegen.export.fuse import fuse
 from edgegen.export.importer import import_step
 
 
@@ -62,8 +61,8 @@ class Program:
     logits: Tensor
 
 
-def lower(model: onnx.ModelProto, width: int) -> Program:
-    """The program of an int8 step graph at one batch width.
+def lower(fused: onnx.ModelProto, width: int, instructions: str) -> Program:
+    """The program of a fused step graph at one batch width, its products in `instructions`, a key of `tir.dot.DOTS`.
 
     Raises EdgegenError where the graph holds something that is no kernel, or a state that no kernel updates in place.
     """
@@ -76,7 +75,7 @@ def lower(model: onnx.ModelProto, width: int) -> Program:
             passes.ToNonDataflow(),
             passes.RemovePurityChecking(),
         ]
-    )(import_step(fuse(model), width))
+    )(import_step(fused, width, instructions))
     return _Walk(module, width).program()
 
 

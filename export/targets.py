@@ -11,9 +11,12 @@ from edgegen.errors import UsageError
 
 @dataclass(frozen=True)
 class Variant:
-    """name: as reported by the engine; probe: C expression that is true where the processor can run it."""
+    """name: as reported by the engine; dot: its int8 products, a key of `tir.dot.DOTS`; mcpu, mattr: LLVM's;
+    probe: C expression that is true where the processor can run it.
+    """
 
     name: str
+    dot: str
     mcpu: str
     mattr: tuple[str, ...]
     probe: str
@@ -42,8 +45,8 @@ TARGETS = {
             "x86_64-linux-gnu.2.17",
             "x86_64_v3",
             (
-                Variant("avx512vnni", "x86-64-v4", ("+avx512vnni",), "has_x86_64_v4_vnni()"),
-                Variant("avx2", "x86-64-v3", (), "has_x86_64_v3()"),
+                Variant("avx512vnni", "vnni", "x86-64-v4", ("+avx512vnni",), "has_x86_64_v4_vnni()"),
+                Variant("avx2", "avx2", "x86-64-v3", (), "has_x86_64_v3()"),
             ),
         ),
     )
