@@ -65,6 +65,7 @@ async def visit(address: str, rng: random.Random) -> None:
     )
     kind = rng.choices(("page", "single", "slow", "post"), (5, 3, 3, 2))[0]
     async with connect(address, 443, configuration=configuration, create_protocol=Browser) as browser:
+        assert isinstance(browser, Browser)
         content = rng.randbytes(int(10 ** rng.uniform(1, 4.5))) if kind == "post" else b""
         await browser.ask(name, rng.choice(PATHS), rng, content)
         if kind == "page":

@@ -25,9 +25,9 @@ async def chat(connection: ClientConnection, rng: random.Random) -> None:
 
 async def feed(connection: ClientConnection, rng: random.Random) -> None:
     symbols = [f"SYM{rng.randrange(1000)}" for _ in range(rng.randint(1, 30))]
-    wanted = {"symbols": symbols, "updates": rng.randint(2, 30), "every": rng.uniform(0.01, 0.12)}
-    await connection.send(json.dumps(wanted))
-    for _ in range(wanted["updates"]):
+    updates = rng.randint(2, 30)
+    await connection.send(json.dumps({"symbols": symbols, "updates": updates, "every": rng.uniform(0.01, 0.12)}))
+    for _ in range(updates):
         await connection.recv()
         if rng.random() < 0.05:
             await (await connection.ping())

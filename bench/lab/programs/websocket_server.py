@@ -14,9 +14,9 @@ rooms: dict[str, set[ServerConnection]] = {}
 arrivals = count()
 
 
-async def chat(connection: ServerConnection) -> None:
+async def chat(connection: ServerConnection, path: str) -> None:
     """Everyone in the room, the sender included, gets each message."""
-    room = rooms.setdefault(connection.request.path, set())
+    room = rooms.setdefault(path, set())
     room.add(connection)
     try:
         async for message in connection:
@@ -42,9 +42,10 @@ async def drop(connection: ServerConnection) -> None:
 
 
 async def greet(connection: ServerConnection) -> None:
+    assert connection.request is not None  # it has been answered
     path = connection.request.path
     if path.startswith("/chat"):
-        await chat(connection)
+        await chat(connection, path)
     elif path == "/feed":
         await feed(connection, random.Random(f"{seed}/{next(arrivals)}"))
     else:
