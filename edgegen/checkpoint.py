@@ -108,6 +108,8 @@ def _replace(path: Path, write: Any) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         write(partial)
+        # safetensors makes files that only their owner can read.
+        partial.chmod(0o644)
         os.replace(partial, path)
     except OSError as error:
         raise EdgegenError(f"cannot write {path}: {error.strerror or error}") from error

@@ -33,6 +33,7 @@ def test_loaded_is_saved(run: Path, model: Generator) -> None:
     assert not loaded.training
     assert all(torch.equal(a, b) for a, b in zip(loaded.parameters(), model.parameters(), strict=True))
     assert sorted(path.name for path in run.iterdir()) == [checkpoint.CONFIG, checkpoint.MODEL]
+    assert all(path.stat().st_mode & 0o777 == 0o644 for path in run.iterdir())
 
 
 @pytest.mark.parametrize("name", [checkpoint.CONFIG, checkpoint.MODEL])
