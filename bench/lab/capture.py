@@ -56,8 +56,8 @@ def _tcpdump(host: Namespace, expression: str, target: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # The last packets may still be in the kernel's buffer.
-        time.sleep(0.3)
+        # The kernel hands its buffer over once a second, and what it still holds at the end is lost.
+        time.sleep(1.2)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=20)
 
