@@ -14,7 +14,7 @@ from edgegen.flow import Flow
 
 # token: the token before; packet: for a packet the packet before it, for a time its own packet.
 Context = Literal["token", "packet"]
-WEIGHTS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+WEIGHTS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 # One flow in five of the training part tells how much to smooth.
 HELD_OUT = 5
 
