@@ -2,7 +2,7 @@
 
     python bench/training.py FLOWS --arch llama --arch mamba -o bench/results/training-NAME.json
 
-A run that is already there, whole or broken off, is gone on with. Every figure but the seconds is of flows
+A run that is already there, whole or broken off, is gone on with; `--run` measures one without training. Every figure but the seconds is of flows
 held out by session. Prints a table, then one line of JSON, which it also writes with `-o`. On a machine that
 does other things too, the seconds of processor time say more than those of the clock.
 """
@@ -37,6 +37,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--run", action="append", default=[], type=Path, help="measure this run, trained before")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
@@ -60,6 +61,7 @@ def main() -> None:
             resume=(run / checkpoint.LAST).exists(),
         )
         rows.append(model_row(run, codec, parts))
+    rows += [model_row(run, codec, parts) for run in options.run]
 
     result = {"data": options.flows.name, "split": parts.to_json(), "machine": facts, "rows": rows}
     Console(width=140).print(table_of(result))

@@ -93,4 +93,7 @@ def test_the_script_compares_a_run_with_the_chains(
         result["rows"][2]["history"][0]["validation"], rel=1e-5
     )
     assert result["machine"]["cores"] >= 1
+    monkeypatch.setattr(sys, "argv", ["training.py", str(table), "--run", str(tmp_path / "runs/small-llama-tiny")])
+    training.main()
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["rows"] == result["rows"]
     assert str(tmp_path) not in output.read_text()
