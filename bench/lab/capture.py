@@ -73,7 +73,8 @@ def record(session: Session, target: Path, programs: Path) -> None:
     stem = prefix(os.getpid()) + session.name
     with tempfile.TemporaryDirectory(prefix="edgelab-", ignore_cleanup_errors=True) as folder:
         Path(folder).chmod(0o755)
-        server = Namespace(f"{stem}-s", link.SERVER_ADDRESS, Path(folder, "server"), programs)
+        # What a server runs to its end is preparation: keys, films, tables. It must not hold up live sessions.
+        server = Namespace(f"{stem}-s", link.SERVER_ADDRESS, Path(folder, "server"), programs, niceness=15)
         client = Namespace(f"{stem}-c", link.CLIENT_ADDRESS, Path(folder, "client"), programs)
         try:
             with server, client, link.joined(client.name, server.name, profile, rng.randrange(2**31)):

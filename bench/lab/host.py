@@ -59,11 +59,14 @@ def sweep() -> None:
 class Namespace:
     """A `Host` (see scenario.py) that is made on entry and removed, with all its processes, on exit."""
 
-    def __init__(self, name: str, address: str, folder: Path, programs: Path) -> None:
-        """programs: the folder of the lab's own `python`, first on the PATH of every command."""
+    def __init__(self, name: str, address: str, folder: Path, programs: Path, niceness: int = 0) -> None:
+        """programs: the folder of the lab's own `python`, first on the PATH of every command
+        niceness: of commands that `run`; those that `start` have none
+        """
         self.name = name
         self.address = address
         self.folder = folder
+        self._niceness = niceness
         self._started: list[subprocess.Popen[bytes]] = []
         self._path = f"{programs}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -94,7 +97,7 @@ class Namespace:
         """As `Host.run`."""
         inside, environment = self._inside(command, env)
         done = subprocess.run(
-            inside,
+            ["nice", "-n", str(self._niceness), *inside],
             input=b"" if stdin is None else stdin,
             capture_output=True,
             timeout=timeout,

@@ -81,7 +81,7 @@ Subsystem sftp /usr/lib/openssh/sftp-server
 
 def sshd(host: Host, rng: random.Random) -> None:
     """An OpenSSH server; `client_key` of its folder logs in (see `ssh_options`)."""
-    kinds = (["ed25519"], ["ecdsa"], ["rsa", "-b", "2048"], ["rsa", "-b", "3072"])
+    kinds = (["ed25519"], ["ecdsa"], ["rsa", "-b", "2048"])
     for name in ("host_key", "client_key"):
         kind = rng.choice(kinds)
         host.run(["ssh-keygen", "-q", "-N", "", "-f", name, "-t", *kind], check=True)
@@ -95,8 +95,9 @@ def sshd(host: Host, rng: random.Random) -> None:
 
 
 def ssh_options(client: Host, rng: random.Random) -> list[str]:
-    """Options of one ssh, scp or sftp call: the session's key, and one of the ciphers in use."""
+    """Options of one ssh, scp or sftp call: the session's key, and some of the algorithms in use."""
     ciphers = ("chacha20-poly1305@openssh.com", "aes128-gcm@openssh.com", "aes256-ctr", "aes128-ctr")
+    exchanges = ("sntrup761x25519-sha512@openssh.com", "curve25519-sha256", "ecdh-sha2-nistp256")
     macs = ("umac-64-etm@openssh.com", "hmac-sha2-256-etm@openssh.com", "hmac-sha2-512")
     options = {
         "IdentityFile": str(client.folder.parent / "server" / "client_key"),
@@ -104,6 +105,7 @@ def ssh_options(client: Host, rng: random.Random) -> list[str]:
         "StrictHostKeyChecking": "no",
         "UserKnownHostsFile": "/dev/null",
         "LogLevel": "ERROR",
+        "KexAlgorithms": ",".join(rng.sample(exchanges, rng.randint(1, len(exchanges)))),
         "Ciphers": rng.choice(ciphers),
         "MACs": rng.choice(macs),
         "Compression": rng.choice(("yes", "no", "no")),

@@ -29,7 +29,8 @@ def sender(codec: str, seconds: float, peer: str, ports: tuple[int, int], seed: 
         # Syllables a few times a second, over a noise of the room.
         talking = f"gt(sin(2*PI*{rng.uniform(0.8, 4):.2f}*t)\\,{rng.uniform(-0.9, 0.3):.2f})"
         voice = f"(sin(2*PI*{pitch}*t)+{noise:.2f}*random(0))*{talking}"
-        source = ["-i", f"aevalsrc={voice}:s={rate}", "-af", f"asetnsamples=n={samples}:p=0", "-ac", "1", *options]
+        # ffmpeg keeps its pace by what its source hands over at once: one packet's worth.
+        source = ["-i", f"aevalsrc={voice}:s={rate}:n={samples}", "-ac", "1", *options]
         if codec == "opus":
             source += ["-frame_duration", str(packet), "-b:a", f"{rng.choice((12, 20, 32, 64))}k"]
             source += ["-vbr", rng.choice(("on", "off"))]
