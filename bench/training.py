@@ -2,9 +2,9 @@
 
     python bench/training.py FLOWS --arch llama --arch mamba -o bench/results/training-NAME.json
 
-A run that is already there, whole or broken off, is gone on with; `--run` measures one without training. Every figure but the seconds is of flows
-held out by session. Prints a table, then one line of JSON, which it also writes with `-o`. On a machine that
-does other things too, the seconds of processor time say more than those of the clock.
+A run that is already there, whole or broken off, is gone on with; `--run` measures one without training it.
+Every figure but the seconds is of flows held out by session. Prints a table, then one line of JSON, which it also
+writes with `-o`. On a machine that does other things too, the seconds of processor time say more than the clock's.
 """
 
 import argparse
