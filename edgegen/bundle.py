@@ -143,6 +143,16 @@ def is_bundle(path: Path) -> bool:
         return False
 
 
+def check_place(path: Path) -> None:
+    """Refuse, before any work is done, a place where a bundle cannot or must not be written."""
+    if os.path.lexists(path) and not is_bundle(path):
+        raise EdgegenError(f"{path} exists and is not a bundle: choose another name or remove it")
+    if not os.access(path.absolute().parent, os.W_OK):
+        raise EdgegenError(
+            f"the folder {path.absolute().parent} is missing or closed to you: choose another place for {path.name}"
+        )
+
+
 def write_bundle(path: Path | str, files: Mapping[str, bytes | Path], manifest: Manifest) -> Bundle:
     """Write a bundle under a temporary name, renamed when it is whole; it replaces an older bundle.
 
@@ -150,8 +160,7 @@ def write_bundle(path: Path | str, files: Mapping[str, bytes | Path], manifest: 
     Raises EdgegenError where `path` is something else than a bundle, or cannot be written.
     """
     path = Path(path)
-    if os.path.lexists(path) and not is_bundle(path):
-        raise EdgegenError(f"{path} exists and is not a bundle: choose another name or remove it")
+    check_place(path)
     executables = {target.executable for target in manifest.targets.values()}
     with _replacing(path) as folder:
         hashes = {}

@@ -103,6 +103,27 @@ def train(
 
 
 @app.command()
+def export(
+    out: Annotated[Path, typer.Option("-o", metavar="NAME.edgegen", help="The bundle to write.")],
+    run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A trained run; none: EdgeLab's LLaMA.")] = None,
+    int8: Annotated[bool, typer.Option("--int8", help="Weights and activations in 8 bits.")] = False,
+    target: Annotated[str, typer.Option(help="Targets with commas between; none: this machine's.")] = "",
+) -> None:
+    """Compile a trained run into a bundle, checked against its fp32 form before it is written."""
+    from edgegen.datasets import edgelab_llama
+    from edgegen.export import export as export_run
+
+    if not int8:
+        raise UsageError("only int8 bundles are compiled so far: call `edgegen export --int8`")
+    names = tuple(name.strip() for name in target.split(",") if name.strip())
+    source = edgelab_llama() if run is None else run
+    made = export_run(source, out, names, say=lambda text: print(text, file=sys.stderr))
+    for check in made.checks:
+        print(check.line())
+    print(f"{made.bundle.path}: {', '.join(made.bundle.manifest.targets)}")
+
+
+@app.command()
 def generate(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `edgegen export` made.")],
     n: Annotated[int, typer.Option("-n", help="Flows to generate.")],

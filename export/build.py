@@ -14,7 +14,7 @@ import onnx
 
 from edgegen import bundle as bundles
 from edgegen import checkpoint
-from edgegen.bundle import Bundle, Golden, Manifest
+from edgegen.bundle import Bundle, Golden, Manifest, check_place
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
 from edgegen.export import targets
@@ -48,10 +48,8 @@ class Exported:
     checks: list[Check]
 
 
-def export(
-    run: Path, out: Path, int8: bool = True, names: tuple[str, ...] = (), say: Say = lambda text: None
-) -> Exported:
-    """Export the run at `run` as a bundle at `out`.
+def export(run: Path, out: Path, names: tuple[str, ...] = (), say: Say = lambda text: None) -> Exported:
+    """Export the run at `run` as an int8 bundle at `out`.
 
     names: targets by name, none meaning this machine's
     say: told what is going on, a line each
@@ -59,42 +57,37 @@ def export(
     """
     here = targets.native()
     wanted = targets.find(list(names) or [here])
+    (gate_target,) = targets.find([here])
+    check_place(out)
     model, codec, config = checkpoint.load(run)
     with tempfile.TemporaryDirectory(prefix="edgegen-export-") as name:
         folder = Path(name)
+        fp32, int8 = folder / "model.onnx", folder / "model.int8.onnx"
         say("step graph to ONNX")
         graph = step_graph(model)
-        onnx.save(graph, folder / "model.onnx")
-        files: dict[str, bytes | Path] = {"model.onnx": folder / "model.onnx"}
-        quantised = None
-        if int8:
-            say("weights and activations to int8")
-            graph, _ = quantise(graph)
-            quantised = folder / "model.int8.onnx"
-            onnx.save(graph, quantised)
-            files["model.int8.onnx"] = quantised
+        onnx.save(graph, fp32)
+        say("weights and activations to int8")
+        onnx.save(quantise(graph), int8)
         # The gate runs here, whatever the bundle is for: the golden flows come from this machine's engine.
-        (gate_target,) = targets.find([here])
-        built = {t.name: _library(graph, codec, model, t, folder / t.name, say) for t in {*wanted, gate_target}}
+        built = {
+            target.name: _library(int8, codec, model, target, folder / target.name, say)
+            for target in dict.fromkeys([gate_target, *wanted])
+        }
         say(f"gate: {FLOWS} flows through torch, ONNX and the compiled engine")
-        checks = _gate(model, codec, folder, quantised, built[here].library)
+        checks = _gate(model, codec, fp32, int8, built[here].library)
         golden = _golden(built[here].library, codec)
+        files: dict[str, bytes | Path] = {"model.onnx": fp32, "model.int8.onnx": int8}
         described = {}
         for target in wanted:
             say(f"executable for {target.name}")
             _write_golden(golden, folder / target.name)
             executable = link_executable(folder / target.name, built[target.name].objects, target)
             described[target.name] = bundles.Target(
-                f"{target.name}/edgegen",
-                f"{target.name}/libmodel.so",
-                WIDTHS,
-                tuple(v.name for v in target.variants),
+                f"{target.name}/edgegen", f"{target.name}/libmodel.so", WIDTHS, tuple(v.name for v in target.variants)
             )
-            files |= {
-                described[target.name].executable: executable,
-                described[target.name].library: built[target.name].library,
-            }
-        sizes = config["model"] | {"parameters": sum(p.numel() for p in model.parameters()), "int8": int8}
+            files[described[target.name].executable] = executable
+            files[described[target.name].library] = built[target.name].library
+        sizes = config["model"] | {"parameters": sum(p.numel() for p in model.parameters()), "precision": "int8"}
         manifest = Manifest(model.config.arch, codec, golden, described, sizes, _provenance(run, config))
         files["card.md"] = card(manifest, checks, files).encode()
         return Exported(bundles.write_bundle(out, files, manifest), checks)
@@ -106,10 +99,10 @@ class _Built:
     objects: list[Path]
 
 
-def _library(graph: onnx.ModelProto, codec: Codec, model: Generator, target: Target, folder: Path, say: Say) -> _Built:
+def _library(int8: Path, codec: Codec, model: Generator, target: Target, folder: Path, say: Say) -> _Built:
     say(f"TVM: kernels for {target.name}")
     folder.mkdir()
-    fused = fuse(graph)
+    fused = fuse(onnx.load(int8))
     programs = {v: [lower(fused, width, v.dot) for width in WIDTHS] for v in target.variants}
     objects = []
     for variant, steps in programs.items():
@@ -120,12 +113,12 @@ def _library(graph: onnx.ModelProto, codec: Codec, model: Generator, target: Tar
     return _Built(link_library(folder, objects, target), objects)
 
 
-def _gate(model: Generator, codec: Codec, folder: Path, quantised: Path | None, library: Path) -> list[Check]:
+def _gate(model: Generator, codec: Codec, fp32: Path, int8: Path, library: Path) -> list[Check]:
     wide, narrow = (NativeEngine(library, codec, width) for width in (WIDTHS[-1], 1))
     try:
         labels = draw_labels(codec, GOLDEN_SEED, 0, FLOWS).tolist()
         prompts = wide.generate(labels, GOLDEN_SEED, 0, 1.0)
-        checks = compare(model, codec, folder / "model.onnx", quantised, wide, prompts)
+        checks = compare(model, codec, fp32, int8, wide, prompts)
         alone = narrow.generate(labels[:GOLDEN_COUNT], GOLDEN_SEED, 0, 1.0)
         same = np.mean((alone.tokens == prompts.tokens[:GOLDEN_COUNT]).all(1))
         checks.append(Check(f"same flow alone and in a batch of {wide.width}", float(same), 1.0, bool(same == 1.0)))

@@ -17,7 +17,7 @@ def card(manifest: Manifest, checks: list[Check], files: Mapping[str, bytes | Pa
     lines = [
         f"# A {manifest.kind} generator of network flows",
         "",
-        f"{model['parameters']:,} parameters ({model['size']}), {'int8' if model['int8'] else 'fp32'}; flows of up to"
+        f"{model['parameters']:,} parameters ({model['size']}), {model['precision']}; flows of up to"
         f" {codec.max_packets} packets {times}.",
         "",
         f"Labels and their shares: {labels}.",

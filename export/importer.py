@@ -99,7 +99,7 @@ def _softplus_linear(on: Importer) -> Relax:
 
 
 def _attention_quantise(on: Importer) -> Relax:
-    qkv, cos, sin, position, temperature, heads_shape, key, value = on.inputs
+    qkv, cos, sin, position, _, _, key, value = on.inputs
     (b, slots, d), heads = on.shape(6), int(on.constant(5)[1])
     kernel = tir.attention_quantise(b, heads, d // heads, slots, float(on.constant(4)))
     reads = [qkv, cos, sin, position, on.view(key, (b, d, slots)), value]

@@ -35,7 +35,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Call:
-    """One kernel call: its name and its arguments in the kernel's order. A state among the reads is changed in place."""
+    """A kernel's name and its arguments in its own order; a state among the reads is changed in place."""
 
     kernel: str
     reads: tuple[Tensor, ...]

@@ -11,8 +11,6 @@ A scale per row, and not ONNX's DynamicQuantizeLinear (one per tensor), is what 
 flows it shares a batch with. The token table is stored once, int8, and serves both as embedding and as head.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -25,14 +23,6 @@ LARGEST = 127
 SMALLEST_ROW = 1e-30
 
 
-@dataclass(frozen=True)
-class WeightError:
-    """How far one weight lies from its int8 form: name, and the largest error as a share of its row's largest weight."""
-
-    name: str
-    largest: float
-
-
 def quantise_rows(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """int8 rows and their float32 scales: weight (N, K) ~ q (N, K) * scale (N, 1)."""
     largest = np.maximum(np.abs(weight).max(axis=1, keepdims=True), SMALLEST_ROW)
@@ -41,8 +31,8 @@ def quantise_rows(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArra
     return q, scale[:, 0]
 
 
-def quantise(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[WeightError]]:
-    """The int8 form of a fp32 step graph, and what rounding did to each weight.
+def quantise(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The int8 form of a fp32 step graph.
 
     Raises EdgegenError where the graph has a matrix product by a constant that this pass does not know: nothing
     stays fp32 without being named.
@@ -51,7 +41,7 @@ def quantise(model: onnx.ModelProto) -> tuple[onnx.ModelProto, list[WeightError]
     for node in model.graph.node:
         builder.convert(node)
     builder.check()
-    return builder.finish(), builder.errors
+    return builder.finish()
 
 
 class _Builder:
@@ -60,7 +50,6 @@ class _Builder:
         self.floats = {t.name: t for t in model.graph.initializer}
         self.nodes: list[NodeProto] = []
         self.added: dict[str, TensorProto] = {}
-        self.errors: list[WeightError] = []
         self.rows: dict[str, tuple[str, str]] = {}
         self.weights: dict[str, tuple[str, str]] = {}
         self.tables = {n.input[1] for n in model.graph.node if n.op_type == "Gemm"}
@@ -148,9 +137,6 @@ class _Builder:
         if name not in self.weights:
             weight = numpy_helper.to_array(self.floats[name]).astype(np.float32)
             q, scale = quantise_rows(weight)
-            largest = np.maximum(np.abs(weight).max(axis=1), SMALLEST_ROW)
-            error = np.abs(q * scale[:, None] - weight).max(axis=1) / largest
-            self.errors.append(WeightError(name, float(error.max())))
             self._constant(f"{name}_q", q)
             self._constant(f"{name}_scale", scale)
             self.weights[name] = f"{name}_q", f"{name}_scale"

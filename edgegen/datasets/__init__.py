@@ -1,4 +1,7 @@
-"""EdgeLab, the data set in the package: flows of real programs, captured in a lab of network namespaces."""
+"""EdgeLab, the data set in the package: flows of real programs, captured in a lab of network namespaces.
+
+With it comes a base LLaMA trained on it, so that `edgegen export` makes a bundle before anyone has trained anything.
+"""
 
 from pathlib import Path
 
@@ -12,3 +15,11 @@ def edgelab() -> Path:
     if not path.is_file():
         raise EdgegenError(f"the shipped data set {path} is missing: install edgegen again")
     return path
+
+
+def edgelab_llama() -> Path:
+    """The run folder of the base LLaMA trained on EdgeLab."""
+    run = Path(__file__).resolve().with_name("llama-base")
+    if not run.is_dir():
+        raise EdgegenError(f"the shipped model {run} is missing: install edgegen again")
+    return run

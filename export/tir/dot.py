@@ -54,7 +54,7 @@ def place(n: int, k: int, row: Expr, column: Expr) -> Expr:
 
 
 def offsets(weight: NDArray[np.int8]) -> NDArray[np.int32]:
-    """-128 times each row's sum, of the padded rows: what a dot product of unsigned activations q + 128 is to start at."""
+    """-128 times the sum of each padded row: where a dot product with activations q + 128 is to start."""
     sums = np.zeros(padded(len(weight)), np.int32)
     sums[: len(weight)] = -128 * weight.astype(np.int32).sum(1)
     return sums
@@ -132,4 +132,3 @@ class Avx2:
 
 
 DOTS: dict[str, Any] = {"vnni": Vnni, "avx2": Avx2}
-

@@ -7,9 +7,7 @@ from edgegen.export.tir.dot import DOTS, ROWS, group_of, padded, place
 from edgegen.export.tir.lanes import Kernel, loop, scratch, store
 
 
-def linear(
-    b: int, k: int, n: int, dot: str, added: tuple[int, ...] | None = None, positive: bool = False
-) -> Any:
+def linear(b: int, k: int, n: int, dot: str, added: tuple[int, ...] | None = None, positive: bool = False) -> Any:
     """y (b, n) = q @ weight^T * scale * weight_scale [+ added], then softplus where `positive`.
 
     q int8 (b, k), scale (b, 1); weight (n, k) int8 as `dot.pack` gives it, offset as `dot.offsets`; weight_scale (n,);
