@@ -9,14 +9,17 @@ import venv
 from collections import Counter
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from bench.lab import capture, link, run
 from bench.lab.crowd import Act, play
 from bench.lab.host import Namespace
 from bench.lab.scenario import Host, Scenario
+from edgegen.datasets import edgelab
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.flow import fault
+from edgegen.readers import read_flows
 
 NEEDED = ("ip", "tcpdump", "nsenter", "ss", "chrt", "gcc", "openssl")
 LACKING = [tool for tool in NEEDED if shutil.which(tool) is None]
@@ -76,15 +79,15 @@ def test_a_recorded_session_is_kept(work: Path) -> None:
 
 @needs_lab
 def test_a_failing_session_is_named_and_leaves_nothing(work: Path) -> None:
-    broken = Scenario("broken", (), (), "tcp", lambda host, rng: None, fetch_files)
-    session = capture.Session(broken, QUIET, 0, 2, seed=5)
-    (failure,) = run.capture([session], work, jobs=1)
-    assert "broken-quiet-0" in failure
+    def visit(client: Host, address: str, rng: random.Random, flows: int) -> None:
+        client.run(["sh", "-c", "echo no server >&2; false"], check=True)
+
+    broken = Scenario("broken", (), (), "tcp", lambda host, rng: None, visit)
+    (failure,) = run.capture([capture.Session(broken, QUIET, 0, 2, seed=5)], work, jobs=1)
+    assert failure.startswith("session broken-quiet-0 failed 3 times")
+    assert failure.endswith("no server")
     assert not list((work / "captures").glob("broken*"))
-    assert (
-        f"lab{os.getpid()}-broken"
-        not in subprocess.run(["ip", "netns"], capture_output=True, text=True).stdout
-    )
+    assert f"lab{os.getpid()}-broken" not in subprocess.run(["ip", "netns"], capture_output=True, text=True).stdout
 
 
 @needs_lab
@@ -97,15 +100,32 @@ def test_everything_in_a_namespace_ends_with_it(tmp_path: Path) -> None:
 
 def test_the_plan_has_every_label_over_every_link() -> None:
     sessions = run.plan([FILES], rounds=3, flows=30, seed=1)
-    assert Counter(session.profile.name for session in sessions) == {
-        profile.name: 3 for profile in link.PROFILES
-    }
+    assert Counter(session.profile.name for session in sessions) == {profile.name: 3 for profile in link.PROFILES}
     assert len({session.name for session in sessions}) == len(sessions)
 
 
 def test_an_unknown_label_is_refused() -> None:
     with pytest.raises(UsageError, match="nosuch"):
         run.load(["nosuch"])
+
+
+def test_the_shipped_flows_keep_the_contract_and_say_what_made_them() -> None:
+    flows = read_flows(edgelab())
+    sessions: dict[str, set[str]] = {}
+    for flow in flows:
+        assert fault(flow) is None
+        assert flow.session.startswith(f"{flow.label}-")
+        assert 0 not in flow.pl
+        assert len(flow) <= run.MAX_PACKETS
+        sessions.setdefault(flow.label, set()).add(flow.session)
+    counts = Counter(flow.label for flow in flows)
+    assert len(counts) >= 12
+    assert min(counts.values()) >= 400
+    assert min(map(len, sessions.values())) >= 12
+    assert edgelab().stat().st_size < 2_000_000
+    metadata = pq.read_schema(edgelab()).metadata
+    assert b"nginx" in metadata[b"programs"]
+    assert metadata[b"links"] in (b"relay", b"netem")
 
 
 def test_every_scenario_loads_under_its_own_name() -> None:
