@@ -18,7 +18,10 @@ Work = Annotated[Path, typer.Option(help="where captures are kept; an interrupte
 
 @app.command()
 def install(label: Labels = None, work: Work = Path("scratch/edgelab")) -> None:
-    """Install the Debian and Python packages that the scenarios need (as root)."""
+    """Install the Debian and Python packages that the scenarios need (as root).
+
+    Debian starts some of the servers it installs: use a machine where they may.
+    """
     run.install(run.load(label or []), work)
 
 
