@@ -46,9 +46,7 @@ remote-control:
 
 def _names(rng: random.Random) -> list[str]:
     """Names of the session's zones, of one to three labels below the zone."""
-    return sorted(
-        {".".join((*rng.sample(WORDS, rng.randint(1, 3)), rng.choice(ZONES))) for _ in range(NAMES)}
-    )
+    return sorted({".".join((*rng.sample(WORDS, rng.randint(1, 3)), rng.choice(ZONES))) for _ in range(NAMES)})
 
 
 def _address(rng: random.Random) -> str:
@@ -102,17 +100,13 @@ def serve(host: Host, rng: random.Random) -> None:
         return
     data = "\n  ".join(_unbound_line(*record) for record in records)
     zones = "\n  ".join(f"local-zone: '{zone}.' static" for zone in ZONES)
-    config.write_text(
-        UNBOUND.format(folder=host.folder, minimal=rng.choice(("yes", "no")), zones=zones, data=data)
-    )
+    config.write_text(UNBOUND.format(folder=host.folder, minimal=rng.choice(("yes", "no")), zones=zones, data=data))
     host.start(["unbound", "-c", str(config)], ready=("udp", 53))
 
 
 def _dig(rng: random.Random, address: str, names: list[str]) -> Act:
     options = ["+tries=2", "+time=4", "+norecurse" if rng.random() < 0.1 else "+recurse"]
-    options += rng.choice(
-        (["+dnssec"], ["+noedns"], [f"+bufsize={rng.choice((512, 1232, 4096))}"], ["+nocookie"], [])
-    )
+    options += rng.choice((["+dnssec"], ["+noedns"], [f"+bufsize={rng.choice((512, 1232, 4096))}"], ["+nocookie"], []))
     if rng.random() < 0.3:
         options += ["+tcp", "+keepopen"]
     queries = []

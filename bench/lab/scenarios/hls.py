@@ -48,9 +48,7 @@ def _player(rng: random.Random, address: str) -> Act:
     film = f"https://{address}/film{rng.randrange(FILMS)}/index.m3u8"
     persistent = str(int(rng.random() < 0.6))
     options = ["-http_persistent", persistent, "-http_multiple", str(int(rng.random() < 0.5))]
-    agent = rng.choice(
-        ("Lavf/59", "VLC/3.0.18 LibVLC/3.0.18", "AppleCoreMedia/1.0.0.21F79 (Apple TV; U; CPU OS 17_5)")
-    )
+    agent = rng.choice(("Lavf/59", "VLC/3.0.18 LibVLC/3.0.18", "AppleCoreMedia/1.0.0.21F79 (Apple TV; U; CPU OS 17_5)"))
     watched = f"{rng.uniform(1, 5):.1f}"
     # ffmpeg ends with a complaint where a segment is cut off by the end of what is watched.
     reading = ["-re", "-user_agent", agent, *options, "-i", film, "-t", watched]
@@ -60,9 +58,7 @@ def _player(rng: random.Random, address: str) -> Act:
 def _downloader(rng: random.Random, address: str, segments: list[str]) -> Act:
     """A player with a loop of its own: playlist, then segments in turn on one connection, at some rate."""
     name = rng.choice(NAMES)
-    pace = rng.choice(
-        (["--rate", "1/s"], ["--rate", "2/s"], ["--limit-rate", f"{rng.randint(60, 400)}k"], [])
-    )
+    pace = rng.choice((["--rate", "1/s"], ["--rate", "2/s"], ["--limit-rate", f"{rng.randint(60, 400)}k"], []))
     first = rng.randrange(len(segments))
     wanted = ["index.m3u8", *segments[first : first + rng.randint(1, 4)]]
     urls = [part for path in wanted for part in ("-o", "/dev/null", f"https://{name}/film0/{path}")]
@@ -74,8 +70,7 @@ def visit(client: Host, address: str, rng: random.Random, flows: int) -> None:
     segments = sorted(path.name for path in site.iterdir() if path.suffix in (".ts", ".m4s"))
     # ffmpeg opens several connections.
     acts = [
-        _player(rng, address) if rng.random() < 0.5 else _downloader(rng, address, segments)
-        for _ in range(flows // 2)
+        _player(rng, address) if rng.random() < 0.5 else _downloader(rng, address, segments) for _ in range(flows // 2)
     ]
     play(client, acts, rng, lanes=rng.randint(3, 5))
 

@@ -64,9 +64,7 @@ def _encryption(method: str) -> str:
 
 
 def _login(address: str, sslmode: str = "prefer") -> str:
-    return (
-        f"host={address} user=gateway password=edgelab dbname=postgres sslmode={sslmode} gssencmode=disable"
-    )
+    return f"host={address} user=gateway password=edgelab dbname=postgres sslmode={sslmode} gssencmode=disable"
 
 
 def _psql(login: str, *arguments: str) -> list[str]:
@@ -90,20 +88,14 @@ def _client(rng: random.Random, address: str) -> Act:
             lines = ["BEGIN;", *lines, "COMMIT;"]
         return Act(_psql(login), "\n".join(lines).encode())
     if kind == "copy":
-        rows = "\n".join(
-            f"{rng.randrange(40)},{rng.random():.4f},loaded" for _ in range(rng.randint(10, 800))
-        )
+        rows = "\n".join(f"{rng.randrange(40)},{rng.random():.4f},loaded" for _ in range(rng.randint(10, 800)))
         copy = "\\copy reading (sensor, value, note) FROM STDIN WITH (FORMAT csv)"
         return Act(_psql(login, "-c", copy), rows.encode() + b"\n")
     if kind == "dump":
-        return Act(
-            ["pg_dump", "-t", "reading", *rng.choice(([], ["--schema-only"], ["--inserts"])), "-d", login]
-        )
+        return Act(["pg_dump", "-t", "reading", *rng.choice(([], ["--schema-only"], ["--inserts"])), "-d", login])
     load = ["-n", "-c", "1", "-M", rng.choice(("simple", "extended", "prepared"))]
     # The full transaction takes seven round trips and a lock that all clients want.
-    load += rng.choice(
-        (["-S", "-t", str(rng.randint(1, 8))], ["-N", "-t", str(rng.randint(1, 2))], ["-t", "1"])
-    )
+    load += rng.choice((["-S", "-t", str(rng.randint(1, 8))], ["-N", "-t", str(rng.randint(1, 2))], ["-t", "1"]))
     if rng.random() < 0.5:
         load += ["-R", str(rng.randint(3, 20))]
     return Act(["pgbench", *load, login])
