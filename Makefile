@@ -22,7 +22,8 @@ test: $(DEV)
 lint: $(DEV)
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
-	.venv/bin/mypy
+	# From another folder, since ./edgegen would hide the installed edgegen.export and edgegen.kernels.
+	cd .venv && bin/mypy --config-file ../pyproject.toml
 
 clean:
 	rm -rf build dist edgegen.egg-info .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache

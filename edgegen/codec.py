@@ -12,6 +12,7 @@ Times are whole microseconds inside the codec: integer arithmetic gives the same
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -190,7 +191,7 @@ class Codec:
             codec = cls(labels, int(data["max_packets"]), int(data["max_pl"]), edges)
         except (KeyError, TypeError, ValueError) as error:
             raise EdgegenError(f"the codec is damaged ({type(error).__name__}: {error}): export it again") from error
-        rising = all(low < high for low, high in zip(edges, edges[1:], strict=False))
+        rising = all(low < high for low, high in pairwise(edges))
         if not (labels and codec.max_packets > 0 and 0 <= codec.max_pl <= 65_535 and rising):
             raise EdgegenError("the codec is damaged (a size or bin edge out of order): export it again")
         return codec

@@ -48,7 +48,7 @@ class Pattern:
 
 def _line(statement: Any) -> Line:
     call, target = statement.value, statement.targets[0]
-    names = target.elts if isinstance(target, ast.Tuple) else [target]
+    names: list[Any] = target.elts if isinstance(target, ast.Tuple) else [target]
     inputs = tuple(a.id if isinstance(a, ast.Name) else np.array(ast.literal_eval(a)) for a in call.args)
     attributes = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
     return Line(call.func.id, inputs, tuple(n.id for n in names), attributes)
@@ -168,7 +168,7 @@ total = ReduceSum(products, [-1], keepdims=0)
 shifted = Add(total, bias)
 open = Sigmoid(shifted)
 y = Mul(shifted, open)
-next_conv = Slice(window, starts, ends, axes, steps)
+next_conv = Slice(window, [1], [9223372036854775807], [2], [1])
 q, scale = RowQuantise(y)
 """
 
