@@ -1,0 +1,78 @@
+"""Untrained runs, their graphs and their bundles: slow to make, so each is made once for all pytest processes."""
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+
+from edgegen import checkpoint
+from edgegen.codec import Codec, Label
+from edgegen.export import export
+from edgegen.export.step_graph import step_graph
+from edgegen.models import configure, create
+
+CODEC = Codec(tuple(Label(f"app{i}", 1 / 12, (6, 17, None)[i % 3]) for i in range(12)))
+
+Once = Callable[[str, Callable[[Path], object]], Path]
+Forms = Callable[[str, str], Path]
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """A path that the first process to ask for its name fills and all others find."""
+    base = tmp_path_factory.getbasetemp()
+    folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        path = folder / name
+        with (folder / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                partial = folder / f"partial-{name}"
+                make(partial)
+                partial.rename(path)
+        return path
+
+    return made
+
+
+def write_run(folder: Path, arch: str, size: str) -> None:
+    """An untrained run whose weights are large enough for logits that differ, gains and biases included."""
+    torch.manual_seed(0)
+    model = create(configure(arch, size, CODEC))
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            if weight.ndim == 2 and "A_log" not in name:
+                weight.normal_(std=weight.shape[1] ** -0.5)
+            elif weight.ndim == 1 and "dt_proj" not in name:
+                weight.add_(0.1 * torch.randn_like(weight))
+    folder.mkdir()
+    checkpoint.save(folder, model)
+    config = {"model": model.config.to_json(), "codec": CODEC.to_json(), "provenance": {"data": "none"}}
+    checkpoint.save_config(folder, config)
+
+
+@pytest.fixture(scope="session")
+def runs(once: Once) -> Forms:
+    """(arch, size) -> an untrained run."""
+    return lambda arch, size: once(f"run-{arch}-{size}", lambda path: write_run(path, arch, size))
+
+
+@pytest.fixture(scope="session")
+def graphs(once: Once, runs: Forms) -> Forms:
+    """(arch, size) -> the fp32 step graph of its run."""
+
+    def write(path: Path, run: Path) -> None:
+        onnx.save(step_graph(checkpoint.load(run)[0]), path)
+
+    return lambda arch, size: once(f"{arch}-{size}.onnx", lambda path: write(path, runs(arch, size)))
+
+
+@pytest.fixture(scope="session")
+def bundles(once: Once, runs: Forms) -> Forms:
+    """(arch, size) -> the bundle of its run."""
+    return lambda arch, size: once(f"{arch}-{size}.edgegen", lambda path: export(runs(arch, size), path))
