@@ -184,9 +184,7 @@ class Codec:
         try:
             if data["format"] != FORMAT:
                 raise EdgegenError(f"codec format {data['format']} is not {FORMAT}: re-export with this edgegen")
-            labels = tuple(
-                Label(str(label["name"]), float(label["share"]), label["proto"]) for label in data["labels"]
-            )
+            labels = tuple(Label(str(label["name"]), float(label["share"]), label["proto"]) for label in data["labels"])
             edges = tuple(int(edge) for edge in data["iat_edges_us"])
             codec = cls(labels, int(data["max_packets"]), int(data["max_pl"]), edges)
         except (KeyError, TypeError, ValueError) as error:

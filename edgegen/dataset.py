@@ -36,9 +36,7 @@ def _shown(flows: Iterable[tuple[Path, Flow]], report: Report) -> Iterator[Flow]
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown) as progress:
         task = progress.add_task("reading")
         for path, flow in flows:
-            progress.update(
-                task, description=f"{path.name}: {report.flows:,} flows, {report.records:,} records"
-            )
+            progress.update(task, description=f"{path.name}: {report.flows:,} flows, {report.records:,} records")
             yield flow
 
 
