@@ -1,0 +1,159 @@
+"""Whatever a verb is given, it ends in one sentence and an exit status: 1 for the job, 2 for its usage."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from edgegen.bundle import Bundle, Golden, Manifest, Target, this_target, write_bundle
+from edgegen.cli import app, main
+from edgegen.codec import Codec, Label
+from edgegen.flow import TCP, Flow
+from edgegen.writers import write_flows
+
+for package in ("torch", "onnx", "tvm", "pyarrow"):
+    pytest.importorskip(package)
+
+FLOWS = [Flow("web", [517, 1460, 80 + i], [0, 1, 1], [0.0, 0.02, 1.5], TCP, f"s{i % 5}") for i in range(20)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with one of each thing a verb may be given, sound in itself."""
+    here = this_target()
+    target = Target(f"{here}/edgegen", f"{here}/libmodel.so", (1,), ("any",))
+    codec = Codec((Label("dns", 0.5), Label("web", 0.5)), max_packets=4, max_pl=100)
+    manifest = Manifest("llama", codec, Golden(1, 0, 8, {"native": "0" * 64}), {here: target}, {}, {})
+    write_bundle(tmp_path / "b.edgegen", {target.executable: b"\x7fELF", target.library: b"\x7fELF"}, manifest)
+    write_flows(FLOWS, tmp_path / "flows.jsonl")
+    (tmp_path / "text.txt").write_text("no flows\n")
+    (tmp_path / "empty.pcap").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str) -> tuple[int, str]:
+    """Exit status and message of a command that must fail: stdout stays empty."""
+    monkeypatch.setattr(sys, "argv", ["edgegen", *command.split()])
+    with pytest.raises(SystemExit) as exit:
+        main()
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert isinstance(exit.value.code, int)
+    return exit.value.code, shown.err
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "says"),
+    [
+        ("data import nosuch.pcap -o x.parquet", 1, "nosuch.pcap"),
+        ("data import empty.pcap -o x.parquet", 1, "empty.pcap is empty"),
+        ("data import text.txt -o x.parquet", 1, "text.txt"),
+        ("data import folder -o x.parquet", 1, "folder"),
+        ("data import flows.jsonl -o x.doc", 2, "x.doc"),
+        ("data import flows.jsonl -o nosuch/x.parquet", 1, "nosuch/x.parquet"),
+        ("data info nosuch.parquet", 1, "nosuch.parquet"),
+        ("data info text.txt", 1, "text.txt"),
+        ("data info folder", 1, "folder"),
+        ("train nosuch.parquet --arch llama -o r", 1, "nosuch.parquet"),
+        ("train text.txt --arch llama -o r", 1, "text.txt"),
+        ("train flows.jsonl --arch gru -o r", 2, "llama, mamba"),
+        ("train flows.jsonl --arch llama --size huge -o r", 2, "tiny, base"),
+        ("train flows.jsonl --arch llama --init folder -o r", 1, "folder is not a trained run"),
+        ("train flows.jsonl --arch llama -o text.txt", 1, "text.txt"),
+        ("export nosuch --int8 -o x.edgegen", 1, "nosuch is not a trained run"),
+        ("export folder --int8 -o x.edgegen", 1, "folder is not a trained run"),
+        ("export folder --int8 -o text.txt", 1, "text.txt exists and is not a bundle"),
+        ("export folder --int8 -o folder", 1, "folder exists and is not a bundle"),
+        ("export folder --int8 --target sparc -o x.edgegen", 2, "x86_64"),
+        ("generate nosuch.edgegen -n 3", 1, "nosuch.edgegen"),
+        ("generate text.txt -n 3", 1, "text.txt is not a bundle"),
+        ("generate folder -n 3", 1, "folder is not a bundle"),
+        ("generate b.edgegen -n 3 --label nosuch", 2, "dns, web"),
+        ("generate b.edgegen -n 3 --engine abacus", 2, "auto, native, onnxruntime"),
+        ("generate b.edgegen -n 3 --batch 0", 2, "batch 0"),
+        ("generate b.edgegen -n 3 --temperature -1", 2, "temperature -1"),
+        ("generate b.edgegen -n 3 --seed -1", 2, "seed"),
+        ("generate b.edgegen -n -3", 2, "number of flows"),
+        ("generate b.edgegen -n 3 --engine onnxruntime", 1, "no ONNX step graph"),
+        ("verify nosuch.edgegen", 1, "nosuch.edgegen"),
+        ("verify text.txt", 1, "text.txt is not a bundle"),
+        ("verify b.edgegen --engine abacus", 2, "auto, native, onnxruntime"),
+        ("demo -o text.txt", 1, "text.txt"),
+        ("demo -o d --minutes -1", 2, "--minutes"),
+    ],
+)
+def test_bad_input_is_one_sentence(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    status: int,
+    says: str,
+) -> None:
+    before = tree(folder)
+    got, message = fails(capsys, monkeypatch, command)
+    assert (got, message.count("\n")) == (status, 1), message
+    assert message.startswith("edgegen: ")
+    assert says in message
+    assert tree(folder) == before
+
+
+@pytest.mark.parametrize("command", ["generate b.edgegen -n 3 -o x.jsonl", "verify b.edgegen"])
+def test_one_flipped_bit_is_refused_with_the_name_of_its_file(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    bundle = folder / "b.edgegen"
+    for name in ("manifest.json", *Bundle.open(bundle).files):
+        whole = (bundle / name).read_bytes()
+        (bundle / name).write_bytes(whole[:-2] + bytes([whole[-2] ^ 1]) + whole[-1:])
+        status, message = fails(capsys, monkeypatch, command)
+        (bundle / name).write_bytes(whole)
+        assert (status, message.count("\n")) == (1, 1)
+        assert f"{name} has been changed" in message
+    assert not (folder / "x.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "frob",
+        "generate",
+        "generate b.edgegen",
+        "generate b.edgegen -n x",
+        "train flows.jsonl",
+        "export --int8",
+        "verify",
+    ],
+)
+def test_a_missing_or_misspelt_argument_is_a_wrong_usage(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    status, message = fails(capsys, monkeypatch, command)
+    assert status == 2
+    assert "Error: " in message
+    assert "Traceback" not in message
+
+
+def test_a_full_disk_is_one_sentence_and_no_file(folder: Path) -> None:
+    before = tree(folder)
+    # A file size limit stands for the disk: a write that goes past it fails in the same place.
+    code = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))\nfrom edgegen.cli import main; main()"
+    command = [sys.executable, "-c", code, "data", "import", "flows.jsonl", "-o", "x.jsonl"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+    assert "cannot write x.jsonl" in result.stderr
+    assert tree(folder) == before
+
+
+def test_every_verb_is_tried_here() -> None:
+    (bad_input,) = (mark for mark in test_bad_input_is_one_sentence.pytestmark if mark.name == "parametrize")
+    tried = {command.split()[0] for command, *_ in bad_input.args[1]}
+    verbs = {command.name or command.callback.__name__ for command in app.registered_commands if command.callback}
+    assert tried - {"data"} == verbs
