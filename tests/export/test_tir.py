@@ -1,0 +1,254 @@
+"""Each kernel against numpy in float64, at sizes that fill no register evenly."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import compiled
+import numpy as np
+import pytest
+from compiled import Array
+
+from edgegen.errors import EdgegenError
+from edgegen.export import tir
+from edgegen.export.quantise import LARGEST, SMALLEST_ROW
+from edgegen.export.tir import dot
+from edgegen.export.tir.lanes import LANES
+
+F32, I8 = np.float32, np.int8
+ROWS = 3
+# (inputs, rows of the weight): one block, many that share no factor, padded ones in one group and in several.
+LINEARS = ((4, 16), (12, 5), (20, 176), (36, 37), (8, 130), (516, 48))
+EPS = 1e-5
+HEADS, WIDTH, SLOTS, TEMPERATURE = 3, 6, 5, 0.4
+INNER, TAPS, STATE = 2 * LANES, 4, 5
+
+
+def kernels_of(instructions: str) -> dict[str, Any]:
+    made = {
+        "row_quantise": tir.row_quantise(ROWS, 20),
+        "odd_row_quantise": tir.row_quantise(ROWS, 7),
+        "norm_quantise": tir.norm_quantise(ROWS, 36, EPS),
+        "gate_quantise": tir.gate_quantise(ROWS, 20),
+        "attention_quantise": tir.attention_quantise(ROWS, HEADS, WIDTH, SLOTS, TEMPERATURE),
+        "conv_quantise": tir.conv_quantise(ROWS, 20, TAPS),
+        "scan_quantise": tir.scan_quantise(ROWS, INNER, STATE),
+        "embedding": tir.embedding(ROWS, 37, 12),
+    }
+    for k, n in LINEARS:
+        made[f"linear_{k}_{n}"] = tir.linear(ROWS, k, n, instructions)
+    made["biased"] = tir.linear(ROWS, 12, 37, instructions, (37,))
+    made["residual"] = tir.linear(ROWS, 12, 37, instructions, (ROWS, 37))
+    made["positive"] = tir.linear(ROWS, 12, 37, instructions, (37,), positive=True)
+    return made
+
+
+@pytest.fixture(scope="module")
+def compiled_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], compiled.Kernels]:
+    return functools.cache(lambda name: compiled.load(kernels_of(name), name, tmp_path_factory.mktemp("kernels")))
+
+
+@pytest.fixture(params=["avx2", "vnni"])
+def kernels(request: pytest.FixtureRequest, compiled_for: Callable[[str], compiled.Kernels]) -> compiled.Kernels:
+    return compiled_for(request.param)
+
+
+def normal(*shape: int, seed: int = 0) -> Array:
+    return np.random.default_rng((seed, *shape)).normal(size=shape).astype(F32)
+
+
+def int8_row(b: int, size: int) -> list[tuple[tuple[int, ...], type]]:
+    return [((b, size), I8), ((b, 1), F32)]
+
+
+def silu(x: Array) -> Array:
+    result: Array = x / (1 + np.exp(-x.astype(np.float64)))
+    return result
+
+
+def assert_quantises(q: Array, scale: Array, y: Array) -> None:
+    """q * scale is y to half a level, at a scale that the largest of each row sets."""
+    np.testing.assert_allclose(scale, np.abs(y).max(1, keepdims=True) / LARGEST, rtol=1e-5)
+    assert (np.abs(q * scale.astype(np.float64) - y) <= scale * (0.5 + 1e-3)).all()
+    assert (np.abs(q.astype(int)).max(1) == LARGEST).all()
+
+
+@pytest.mark.parametrize(("name", "size"), [("row_quantise", 20), ("odd_row_quantise", 7)])
+def test_row_quantise(kernels: compiled.Kernels, name: str, size: int) -> None:
+    x = normal(ROWS, size) * F32(7)
+    # The largest, exact halves of a level, and a row of zeros.
+    x[1] = np.concatenate([[127, -127, 0.5, 1.5, -0.5, -2.5], np.zeros(size - 6)])
+    x[2] = 0
+    q, scale, _ = kernels(name, [x], int8_row(ROWS, size))
+    largest = np.maximum(np.abs(x).max(1, keepdims=True), F32(SMALLEST_ROW))
+    assert (scale == largest * F32(1 / LARGEST)).all()
+    assert (q == np.rint(x.astype(np.float64) * (F32(LARGEST) / largest))).all()
+
+
+def test_norm_quantise(kernels: compiled.Kernels) -> None:
+    x, gain = normal(ROWS, 36) * F32(3), normal(36)
+    q, scale, *_ = kernels("norm_quantise", [x, gain], int8_row(ROWS, 36))
+    wide = x.astype(np.float64)
+    assert_quantises(q, scale, wide / np.sqrt((wide**2).mean(1, keepdims=True) + EPS) * gain)
+
+
+def test_gate_quantise(kernels: compiled.Kernels) -> None:
+    x = normal(ROWS, 40) * F32(5)
+    q, scale, _ = kernels("gate_quantise", [x], int8_row(ROWS, 20))
+    assert_quantises(q, scale, silu(x[:, :20]) * x[:, 20:])
+
+
+def rotated(x: Array, cos: Array, sin: Array) -> Array:
+    """x (heads, width) turned by the angles of cos and sin (width / 2,)."""
+    low, high = np.split(x.astype(np.float64), 2, axis=-1)
+    return np.concatenate([low * cos - high * sin, high * cos + low * sin], -1)
+
+
+def test_attention_quantise(kernels: compiled.Kernels) -> None:
+    d = HEADS * WIDTH
+    qkv, angle = normal(ROWS, 3 * d), normal(SLOTS, WIDTH // 2)
+    cos, sin = np.cos(angle), np.sin(angle)
+    position = np.array([0, 2, SLOTS - 1])
+    key, value = normal(ROWS, SLOTS, d, seed=1), normal(ROWS, SLOTS, d, seed=2)
+    for row, at in enumerate(position):
+        # What stands at slots to come is of no account, whatever it is.
+        key[row, at:], value[row, at:] = np.nan, np.nan
+    reads = [qkv, cos, sin, position, np.ascontiguousarray(key.transpose(0, 2, 1)), value]
+    q, scale, *_, new_key, new_value = kernels("attention_quantise", reads, int8_row(ROWS, d))
+    for row, at in enumerate(position):
+        parts = qkv[row].reshape(3, HEADS, WIDTH)
+        turned_key = rotated(parts[1], cos[at], sin[at])
+        np.testing.assert_allclose(new_key[row, :, at], turned_key.reshape(d), atol=1e-6)
+        assert (new_value[row, at] == parts[2].reshape(d)).all()
+        assert (new_key[row, :, :at] == key[row, :at].T).all()
+        assert (new_value[row, :at] == value[row, :at]).all()
+        query = rotated(parts[0], cos[at], sin[at])
+        keys = new_key[row, :, : at + 1].reshape(HEADS, WIDTH, at + 1).astype(np.float64)
+        values = new_value[row, : at + 1].reshape(at + 1, HEADS, WIDTH).transpose(1, 0, 2)
+        weights = np.exp(TEMPERATURE * np.einsum("hw,hwt->ht", query, keys))
+        mixed = np.einsum("ht,htw->hw", weights / weights.sum(1, keepdims=True), values)
+        assert_quantises(q[row : row + 1], scale[row : row + 1], mixed.reshape(1, d))
+
+
+def test_conv_quantise(kernels: compiled.Kernels) -> None:
+    e = 20
+    u, weight, bias, past = normal(ROWS, e), normal(TAPS, e), normal(e), normal(ROWS, TAPS - 1, e)
+    position = np.array([0, 1, 9])
+    y, q, scale, *_, new = kernels(
+        "conv_quantise", [u, weight, bias, position, past], [((ROWS, e), F32), *int8_row(ROWS, e)]
+    )
+    past[0] = 0
+    window = np.concatenate([past, u[:, None]], 1)
+    assert (new == window[:, 1:]).all()
+    expected = silu((window.astype(np.float64) * weight).sum(1) + bias)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
+    assert_quantises(q, scale, expected)
+
+
+def test_scan_quantise(kernels: compiled.Kernels) -> None:
+    delta, u, z = np.abs(normal(ROWS, INNER)) / 4, normal(ROWS, INNER, seed=1), normal(ROWS, INNER, seed=2)
+    B, C, D = normal(ROWS, STATE), normal(ROWS, STATE, seed=1), normal(INNER)
+    A, state = -np.abs(normal(INNER, STATE)) * F32(8), normal(ROWS, INNER, STATE)
+    position = np.array([5, 0, 1])
+
+    def grouped(x: Array) -> Array:
+        """(..., e, n) as the kernel has it, (..., e / LANES, n, LANES)."""
+        return np.ascontiguousarray(x.reshape(*x.shape[:-2], -1, LANES, STATE).swapaxes(-1, -2))
+
+    reads = [delta, u, z, B, C, grouped(A), D, position, grouped(state)]
+    q, scale, *_, new = kernels("scan_quantise", reads, int8_row(ROWS, INNER))
+    state[1] = 0
+    decay = np.exp(delta.astype(np.float64)[..., None] * A)
+    expected = decay * state + (delta * u)[..., None] * B[:, None]
+    np.testing.assert_allclose(new, grouped(expected), rtol=1e-5, atol=1e-6)
+    assert_quantises(q, scale, ((expected * C[:, None]).sum(-1) + D * u) * silu(z))
+
+
+def weight_of(k: int, n: int) -> Array:
+    """Random levels, a row of each extreme among them."""
+    weight = np.random.default_rng(n).integers(-LARGEST, LARGEST + 1, (n, k)).astype(I8)
+    weight[0], weight[-1] = LARGEST, -LARGEST
+    return weight
+
+
+def activations(k: int) -> Array:
+    q = np.random.default_rng(k).integers(-LARGEST, LARGEST + 1, (ROWS, k)).astype(I8)
+    q[1], q[2] = LARGEST, -LARGEST
+    return q
+
+
+def packed(weight: Array) -> list[Array]:
+    return [dot.pack(weight).reshape(-1), dot.offsets(weight)]
+
+
+@pytest.mark.parametrize(("k", "n"), LINEARS)
+def test_sums_are_exact_and_padding_is_not_written(kernels: compiled.Kernels, k: int, n: int) -> None:
+    weight, q = weight_of(k, n), activations(k)
+    ones = np.ones((ROWS, 1), F32)
+    (y, *_) = kernels(f"linear_{k}_{n}", [q, ones, *packed(weight), np.ones(n, F32)], [((ROWS, n), F32)])
+    assert (y == q.astype(int) @ weight.astype(int).T).all()
+
+
+@pytest.mark.parametrize("name", ["biased", "residual", "positive"])
+def test_what_a_linear_adds(kernels: compiled.Kernels, name: str) -> None:
+    k, n = 12, 37
+    weight, q = weight_of(k, n), activations(k)
+    scale, weight_scale = np.abs(normal(ROWS, 1)), np.abs(normal(n)) / F32(1e4)
+    added = normal(ROWS, n) if name == "residual" else normal(n)
+    (y, *_) = kernels(name, [q, scale, *packed(weight), weight_scale, added], [((ROWS, n), F32)])
+    total = (q.astype(int) @ weight.astype(int).T).astype(np.float64) * scale * weight_scale + added
+    np.testing.assert_allclose(y, np.logaddexp(0, total) if name == "positive" else total, rtol=2e-6, atol=1e-6)
+
+
+def test_embedding_reads_the_packed_table(kernels: compiled.Kernels) -> None:
+    table, scale = weight_of(12, 37), np.abs(normal(37))
+    token = np.array([0, 36, 17])
+    (x, *_) = kernels("embedding", [packed(table)[0], scale, token], [((ROWS, 12), F32)])
+    assert (x == table[token].astype(F32) * scale[token, None]).all()
+
+
+def test_a_width_that_does_not_pack_is_refused() -> None:
+    with pytest.raises(EdgegenError, match="multiples of 4"):
+        dot.pack(np.zeros((16, 6), I8))
+
+
+def test_both_variants_give_the_same_bits(compiled_for: Callable[[str], compiled.Kernels]) -> None:
+    d = HEADS * WIDTH
+    position = np.array([0, 2, 4])
+    cases: dict[str, tuple[list[Array], list[tuple[tuple[int, ...], type]]]] = {
+        "norm_quantise": ([normal(ROWS, 36), normal(36)], int8_row(ROWS, 36)),
+        "gate_quantise": ([normal(ROWS, 40) * F32(9)], int8_row(ROWS, 20)),
+        "attention_quantise": (
+            [
+                normal(ROWS, 3 * d),
+                *(normal(SLOTS, WIDTH // 2, seed=i) for i in range(2)),
+                position,
+                normal(ROWS, d, SLOTS),
+                normal(ROWS, SLOTS, d),
+            ],
+            int8_row(ROWS, d),
+        ),
+        "conv_quantise": (
+            [normal(ROWS, 20), normal(TAPS, 20), normal(20), position, normal(ROWS, TAPS - 1, 20)],
+            [((ROWS, 20), F32), *int8_row(ROWS, 20)],
+        ),
+        "scan_quantise": (
+            [
+                *(np.abs(normal(ROWS, INNER, seed=i)) for i in range(3)),
+                *(normal(ROWS, STATE, seed=i) for i in range(2)),
+                -np.abs(normal(INNER // LANES, STATE, LANES)),
+                normal(INNER),
+                position,
+                normal(ROWS, INNER // LANES, STATE, LANES),
+            ],
+            int8_row(ROWS, INNER),
+        ),
+        "positive": (
+            [activations(12), normal(ROWS, 1), *packed(weight_of(12, 37)), normal(37) / F32(1e4), normal(37)],
+            [((ROWS, 37), F32)],
+        ),
+    }
+    avx2, vnni = compiled_for("avx2"), compiled_for("vnni")
+    for name, (reads, writes) in cases.items():
+        for one, other in zip(avx2(name, reads, writes), vnni(name, reads, writes), strict=True):
+            assert one.tobytes() == other.tobytes(), name
