@@ -160,7 +160,7 @@ def _conversions(instructions: str) -> Iterator[None]:
 
 
 def import_step(model: onnx.ModelProto, width: int, instructions: str) -> tvm.IRModule:
-    """The Relax module of a fused step graph whose batch dimension is `width`; instructions: a key of `dot.DOTS`."""
+    """The Relax module of a fused step graph at batch `width`, its products in `instructions` (tir.products.DOTS)."""
     shapes = {
         value.name: [width, *(d.dim_value for d in value.type.tensor_type.shape.dim[1:])] for value in model.graph.input
     }

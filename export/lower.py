@@ -62,7 +62,7 @@ class Program:
 
 
 def lower(fused: onnx.ModelProto, width: int, instructions: str) -> Program:
-    """The program of a fused step graph at one batch width, its products in `instructions`, a key of `tir.dot.DOTS`.
+    """The program of a fused step graph at batch `width`, its products in `instructions` (tir.products.DOTS).
 
     Raises EdgegenError where the graph holds something that is no kernel, or a state that no kernel updates in place.
     """

@@ -11,7 +11,7 @@ from edgegen.errors import UsageError
 
 @dataclass(frozen=True)
 class Variant:
-    """name: as reported by the engine; dot: its int8 products, a key of `tir.dot.DOTS`; mcpu, mattr: LLVM's;
+    """name: as reported by the engine; dot: its int8 products, a key of `tir.products.DOTS`; mcpu, mattr: LLVM's;
     probe: C expression that is true where the processor can run it.
     """
 
@@ -48,6 +48,26 @@ TARGETS = {
                 Variant("avx512vnni", "vnni", "x86-64-v4", ("+avx512vnni",), "has_x86_64_v4_vnni()"),
                 Variant("avx2", "avx2", "x86-64-v3", (), "has_x86_64_v3()"),
             ),
+        ),
+        Target(
+            "aarch64",
+            "aarch64-linux-gnu",
+            "aarch64-linux-musl",
+            "aarch64-linux-gnu.2.17",
+            "cortex_a53",
+            (
+                Variant("dotprod", "sdot", "cortex-a53", ("+neon", "+dotprod"), "has_dotprod()"),
+                Variant("neon", "smull", "cortex-a53", ("+neon",), "1"),
+            ),
+        ),
+        Target(
+            "armv7",
+            "armv7a-linux-gnueabihf",
+            "arm-linux-musleabihf",
+            "arm-linux-gnueabihf.2.17",
+            "cortex_a7",
+            (Variant("neon", "vmull", "cortex-a7", ("+neon", "+vfp4"), "has_neon_vfpv4()"),),
+            "hard",
         ),
     )
 }

@@ -31,6 +31,22 @@ static inline bool has_x86_64_v4_vnni(void) {
     if ((b & wanted) != wanted || !(c & bit_AVX512VNNI)) return false;
     return (saved_registers() & 0xe6) == 0xe6; /* and the AVX-512 state */
 }
+#elif defined(__aarch64__)
+#include <sys/auxv.h>
+
+enum { CAPABILITY_ASIMDDP = 1 << 20 };
+
+static inline bool has_dotprod(void) { return getauxval(AT_HWCAP) & CAPABILITY_ASIMDDP; }
+
+#elif defined(__arm__)
+#include <sys/auxv.h>
+
+enum { CAPABILITY_NEON = 1 << 12, CAPABILITY_VFPV4 = 1 << 16 };
+
+static inline bool has_neon_vfpv4(void) {
+    const unsigned long wanted = CAPABILITY_NEON | CAPABILITY_VFPV4;
+    return (getauxval(AT_HWCAP) & wanted) == wanted;
+}
 #endif
 
 #endif

@@ -6,8 +6,8 @@ number of lanes in a fixed order. Shapes: b rows of the batch, d width, e inner 
 """
 
 from edgegen.export.tir.attention import attention_quantise
-from edgegen.export.tir.linear import embedding, linear
 from edgegen.export.tir.mamba import conv_quantise, scan_quantise
+from edgegen.export.tir.products import embedding, linear
 from edgegen.export.tir.rows import gate_quantise, norm_quantise, row_quantise
 
 __all__ = [
