@@ -38,8 +38,6 @@ def card(manifest: Manifest, checks: list[Check], files: Mapping[str, bytes | Pa
         "|---|---|",
         *(f"| {name} | {size:,} |" for name, size in sizes.items()),
         "",
-        "How fast it is depends on where it runs: `edgegen bench` measures it there.",
-        "",
     ]
     return "\n".join(lines)
 
