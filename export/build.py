@@ -3,7 +3,8 @@
 import platform
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -60,8 +61,7 @@ def export(run: Path, out: Path, names: tuple[str, ...] = (), say: Say = lambda 
     (gate_target,) = targets.find([here])
     check_place(out)
     model, codec, config = checkpoint.load(run)
-    with tempfile.TemporaryDirectory(prefix="edgegen-export-") as name:
-        folder = Path(name)
+    with _workspace() as folder:
         fp32, int8 = folder / "model.onnx", folder / "model.int8.onnx"
         say("step graph to ONNX")
         graph = step_graph(model)
@@ -91,6 +91,20 @@ def export(run: Path, out: Path, names: tuple[str, ...] = (), say: Say = lambda 
         manifest = Manifest(model.config.arch, codec, golden, described, sizes, _provenance(run, config))
         files["card.md"] = card(manifest, checks, files).encode()
         return Exported(bundles.write_bundle(out, files, manifest), checks)
+
+
+@contextmanager
+def _workspace() -> Iterator[Path]:
+    """A temporary folder for what an export makes on its way."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="edgegen-export-") as name:
+            yield Path(name)
+    except OSError as error:
+        place = error.filename or tempfile.gettempdir()
+        reason = error.strerror or type(error).__name__
+        raise EdgegenError(
+            f"the export cannot use {place}: {reason}; make room or set TMPDIR to another place"
+        ) from error
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,274 @@
+"""A whole export: what is in the bundle, that it runs, and that a failed one leaves nothing."""
+
+import errno
+import os
+import signal
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from edgegen import checkpoint
+from edgegen.bundle import Bundle, this_target
+from edgegen.errors import EdgegenError, UsageError
+from edgegen.export import build, targets
+from edgegen.export.parity import GREEDY_AGREEMENT, compare
+from edgegen.export.quantise import quantise
+from edgegen.models import Generator
+from edgegen.runtime import generate
+from edgegen.runtime.engine import golden_hash, verify
+from edgegen.runtime.native import NativeEngine
+from edgegen.runtime.sampling import draw_labels
+from edgegen.writers import json_line
+
+Forms = Callable[[str, str], Path]
+
+ARCHS = pytest.mark.parametrize("arch", ["llama", "mamba"])
+EXECUTABLE, LIBRARY = f"{this_target()}/edgegen", f"{this_target()}/libmodel.so"
+PT_INTERP = 3
+# -P: the folder the tests run in holds packages that are installed under other names.
+EDGEGEN = [sys.executable, "-P", "-m", "edgegen.cli"]
+
+
+@ARCHS
+def test_a_bundle_holds_what_it_says(bundles: Forms, arch: str) -> None:
+    bundle = Bundle.open(bundles(arch, "tiny"))
+    assert set(bundle.files) == {"model.onnx", "model.int8.onnx", "card.md", EXECUTABLE, LIBRARY}
+    assert bundle.manifest.kind == arch
+    assert bundle.manifest.targets[this_target()].widths == build.WIDTHS
+    assert "64 golden flows are the same (native)" in verify(bundle)
+    card = (bundle.path / "card.md").read_text()
+    assert "same greedy token, ONNX int8 and the compiled engine" in card
+
+
+@ARCHS
+def test_the_executable_proves_itself(bundles: Forms, arch: str) -> None:
+    done = subprocess.run([bundles(arch, "tiny") / EXECUTABLE, "verify"], capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.startswith(b"64 golden flows are the same as at the export")
+
+
+@ARCHS
+def test_the_same_bytes_however_they_are_asked_for(bundles: Forms, arch: str) -> None:
+    path = bundles(arch, "tiny")
+    arguments = ["generate", "--seed", "7", "-n", "200"]
+    alone = subprocess.run([path / EXECUTABLE, *arguments], capture_output=True, check=True, timeout=60).stdout
+    assert alone.count(b"\n") == 200
+    assert len(set(alone.splitlines())) > 190
+    for batch in (None, None, 1, 5, 64):
+        flows = generate(path, 200, seed=7, batch=batch)
+        assert "".join(map(json_line, flows)).encode() == alone
+    verb = [*EDGEGEN, "generate", str(path), *arguments[1:]]
+    assert subprocess.run(verb, capture_output=True, check=True, timeout=60).stdout == alone
+
+
+def program_headers(elf: bytes) -> list[int]:
+    """Types of the program headers of a little-endian 64-bit ELF file."""
+    assert elf[:6] == b"\x7fELF\x02\x01"
+    (offset,) = struct.unpack_from("<Q", elf, 32)
+    size, count = struct.unpack_from("<HH", elf, 54)
+    return [struct.unpack_from("<I", elf, offset + i * size)[0] for i in range(count)]
+
+
+@ARCHS
+def test_the_executable_needs_no_other_file(bundles: Forms, arch: str) -> None:
+    headers = program_headers((bundles(arch, "tiny") / EXECUTABLE).read_bytes())
+    assert headers
+    assert PT_INTERP not in headers
+
+
+@ARCHS
+def test_the_engine_chooses_what_onnxruntime_chooses(bundles: Forms, runs: Forms, arch: str) -> None:
+    path = bundles(arch, "tiny")
+    model, codec, _ = checkpoint.load(runs(arch, "tiny"))
+    engine = NativeEngine(path / LIBRARY, codec, build.WIDTHS[-1])
+    try:
+        # Flows the gate has not seen; one of them is 31 choices.
+        prompts = engine.generate(draw_labels(codec, 99, 0, 400).tolist(), 99, 0, 1.0)
+        checks = compare(model, codec, path / "model.onnx", path / "model.int8.onnx", engine, prompts)
+    finally:
+        engine.close()
+    assert (prompts.tokens[:, 1 : codec.length - 1] >= 0).sum() > 10_000
+    assert [check.line() for check in checks if not check.holds] == []
+    (agreement,) = (check.figure for check in checks if check.name.startswith("same greedy token"))
+    assert 1 >= agreement >= GREEDY_AGREEMENT == 0.999
+
+
+def test_avx2_generates_the_golden_flows_too(bundles: Forms, runs: Forms, tmp_path: Path) -> None:
+    bundle = Bundle.open(bundles("mamba", "tiny"))
+    (target,) = targets.find(["x86_64"])
+    (avx2,) = (variant for variant in target.variants if variant.name == "avx2")
+    if target.name != this_target() or bundle.manifest.targets[target.name].variants == ("avx2",):
+        pytest.skip("this machine has no other variant to compare with")
+    model, codec, _ = checkpoint.load(runs("mamba", "tiny"))
+    only = replace(target, variants=(avx2,))
+    built = build._library(bundle.path / "model.int8.onnx", codec, model, only, tmp_path / "avx2", lambda text: None)
+    golden = bundle.manifest.golden
+    for batch in build.WIDTHS:
+        engine = NativeEngine(built.library, codec, batch)
+        try:
+            assert engine.variant == "avx2"
+            assert golden_hash(engine, codec, golden.seed, golden.first, golden.count) == golden.sha256["native"]
+        finally:
+            engine.close()
+
+
+def test_the_verb_makes_the_same_files_again(bundles: Forms, runs: Forms, tmp_path: Path) -> None:
+    again = tmp_path / "again.edgegen"
+    command = [*EDGEGEN, "export", str(runs("llama", "tiny")), "--int8", "-o", str(again)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=250)
+    assert done.returncode == 0, done.stderr
+    first = bundles("llama", "tiny")
+    for name in ("model.onnx", "model.int8.onnx", EXECUTABLE, LIBRARY):
+        assert (again / name).read_bytes() == (first / name).read_bytes(), name
+    *checks, last = done.stdout.splitlines()
+    assert all(line.startswith("ok ") for line in checks)
+    assert len(checks) == 5
+    assert last == f"{again}: {this_target()}"
+    assert list(tmp_path.iterdir()) == [again]
+
+
+def test_a_base_executable_is_small(bundles: Forms) -> None:
+    assert (bundles("llama", "base") / EXECUTABLE).stat().st_size < 3_500_000
+
+
+@pytest.fixture
+def quick(bundles: Forms, graphs: Forms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets an export of the tiny LLaMA take its graph and its engine from what is there, and its gate few flows."""
+    graph, library = onnx.load(graphs("llama", "tiny")), bundles("llama", "tiny") / LIBRARY
+    monkeypatch.setattr(build, "step_graph", lambda model: (model.fold(), graph)[1])
+    monkeypatch.setattr(build, "_library", lambda *rest: build._Built(library, []))
+    monkeypatch.setattr(build, "link_executable", lambda *rest: library)
+    monkeypatch.setattr(build, "_write_golden", lambda *rest: None)
+    monkeypatch.setattr(build, "FLOWS", build.GOLDEN_COUNT)
+
+
+def spoil(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
+    """One weight of the model replaced by its mirror image."""
+    (weight,) = (t for t in model.graph.initializer if t.name == name)
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight)[::-1].copy(), name))
+    return model
+
+
+def weight_named(model: onnx.ModelProto, part: str) -> str:
+    return next(t.name for t in model.graph.initializer if part in t.name)
+
+
+def test_other_weights_in_the_fp32_graph_are_red(
+    quick: None, runs: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = build.step_graph
+
+    def wrong(model: Generator) -> onnx.ModelProto:
+        graph = onnx.ModelProto()
+        graph.CopyFrom(right(model))
+        return spoil(graph, weight_named(graph, "down.weight"))
+
+    monkeypatch.setattr(build, "step_graph", wrong)
+    with pytest.raises(EdgegenError, match=r"the parity gate is red.*RED largest logit difference, torch fp32"):
+        build.export(runs("llama", "tiny"), tmp_path / "x.edgegen")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_other_weights_in_the_int8_graph_are_red(
+    quick: None, runs: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        build, "quantise", lambda graph: spoil(quantise(graph), weight_named(graph, "down.weight") + "_q")
+    )
+    with pytest.raises(EdgegenError) as raised:
+        build.export(runs("llama", "tiny"), tmp_path / "x.edgegen")
+    sentence = str(raised.value)
+    assert "\n" not in sentence
+    assert "RED divergence per token" in sentence
+    assert "RED same greedy token" in sentence
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_red_gate_leaves_the_older_bundle(
+    quick: None, runs: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.edgegen"
+    build.export(runs("llama", "tiny"), path)
+    before = (path / "manifest.json").read_bytes()
+    monkeypatch.setattr("edgegen.export.parity.MEDIAN_DIFFERENCE", -1.0)
+    with pytest.raises(EdgegenError, match="red, so no bundle is written"):
+        build.export(runs("llama", "tiny"), path)
+    assert (path / "manifest.json").read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("where", ["temporary", "target"])
+def test_a_full_disk_is_one_sentence(
+    quick: None, runs: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def full(*rest: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    if where == "temporary":
+        monkeypatch.setattr(onnx, "save", full)
+    else:
+        monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(EdgegenError, match=r"No space left on device.* room"):
+        build.export(runs("llama", "tiny"), tmp_path / "x.edgegen")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> None:
+    run = tmp_path / "no run is looked at"
+    with pytest.raises(EdgegenError, match="is missing or closed to you"):
+        build.export(run, tmp_path / "none" / "x.edgegen")
+    taken = tmp_path / "x.edgegen"
+    taken.write_text("a letter")
+    with pytest.raises(EdgegenError, match="exists and is not a bundle"):
+        build.export(run, taken)
+    assert taken.read_text() == "a letter"
+
+
+def test_an_unknown_target_lists_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"target 'vax' is unknown; .*x86_64"):
+        build.export(tmp_path / "run", tmp_path / "x.edgegen", ("x86_64", "vax"))
+
+
+def test_a_killed_export_leaves_no_bundle(runs: Forms, tmp_path: Path) -> None:
+    out, scratch = tmp_path / "out", tmp_path / "scratch"
+    out.mkdir()
+    scratch.mkdir()
+    command = [*EDGEGEN, "export", str(runs("llama", "tiny")), "--int8", "-o", str(out / "x.edgegen")]
+    environment = os.environ | {"TMPDIR": str(scratch), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "step graph to ONNX\n"
+        process.send_signal(signal.SIGKILL)
+        assert process.wait(30) == -signal.SIGKILL
+    assert list(out.iterdir()) == []
+
+
+def test_a_kill_while_the_bundle_is_written_leaves_none(bundles: Forms, tmp_path: Path) -> None:
+    script = """
+import os, pathlib, signal, sys
+from edgegen.bundle import Bundle, write_bundle
+bundle = Bundle.open(sys.argv[1])
+pathlib.Path.rename = lambda *rest: os.kill(os.getpid(), signal.SIGKILL)
+write_bundle(sys.argv[2], {name: bundle.path / name for name in bundle.files}, bundle.manifest)
+"""
+    out = tmp_path / "x.edgegen"
+    done = subprocess.run([sys.executable, "-c", script, str(bundles("llama", "tiny")), str(out)], timeout=60)
+    assert done.returncode == -signal.SIGKILL
+    assert list(tmp_path.glob("*.edgegen")) == []
+    with pytest.raises(EdgegenError, match="there is no bundle"):
+        Bundle.open(out)
+
+
+def test_the_int8_weights_are_in_the_library(bundles: Forms) -> None:
+    path = bundles("llama", "tiny")
+    model = onnx.load(path / "model.int8.onnx")
+    int8 = [numpy_helper.to_array(t) for t in model.graph.initializer if t.data_type == onnx.TensorProto.INT8]
+    size = sum(array.size for array in int8)
+    assert size < (path / LIBRARY).stat().st_size < 1.6 * size + 250_000
