@@ -1,6 +1,7 @@
 """What int8 costs, and whether the compiled engine is the int8 graph: both on flows held out from training.
 
-    python bench/precision.py FLOWS --run RUN --bundle BUNDLE [--run RUN --bundle BUNDLE] -o bench/results/precision-NAME.json
+    python bench/precision.py FLOWS --run RUN --bundle BUNDLE [--run RUN --bundle BUNDLE] \\
+        -o bench/results/precision-NAME.json
 
 FLOWS is the table that the runs were trained on; their own validation parts are measured. Prints a table, then one
 line of JSON, which it also writes with `-o`.
