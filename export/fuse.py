@@ -65,6 +65,13 @@ rounded = Round(wide)
 q = Cast(rounded, to=3)
 """
 
+LOGISTIC = """
+negative = Neg(x)
+power = Exp(negative)
+above = Add(power, 1.0)
+y = Div(1.0, above)
+"""
+
 EMBEDDING = """
 q = Gather(table, token, axis=0)
 scale = Gather(table_scale, token, axis=0)
@@ -106,7 +113,7 @@ q, scale = RowQuantise(y)
 
 GATE_QUANTISE = """
 gate, up = Split(x, axis=1, num_outputs=2)
-open = Sigmoid(gate)
+open = Logistic(gate)
 silu = Mul(gate, open)
 y = Mul(silu, up)
 q, scale = RowQuantise(y)
@@ -166,7 +173,7 @@ window = Concat(past, newest, axis=-1)
 products = Mul(window, weight)
 total = ReduceSum(products, [-1], keepdims=0)
 shifted = Add(total, bias)
-open = Sigmoid(shifted)
+open = Logistic(shifted)
 y = Mul(shifted, open)
 next_conv = Slice(window, [1], [9223372036854775807], [2], [1])
 q, scale = RowQuantise(y)
@@ -191,7 +198,7 @@ read = Mul(next_ssm, C_row)
 total = ReduceSum(read, [-1], keepdims=0)
 skip = Mul(D, u)
 sum = Add(total, skip)
-open = Sigmoid(z)
+open = Logistic(z)
 gate = Mul(z, open)
 y = Mul(sum, gate)
 q, scale = RowQuantise(y)
@@ -202,6 +209,7 @@ LINEAR_INPUTS = ("q", "scale", "weight", "weight_scale")
 # In this order: later patterns are written in terms of earlier ones.
 PATTERNS = (
     Pattern("RowQuantise", ("x",), ("q", "scale"), ROW_QUANTISE),
+    Pattern("Logistic", ("x",), ("y",), LOGISTIC),
     Pattern("Embedding", ("table", "table_scale", "token"), ("x",), EMBEDDING),
     Pattern("Linear", LINEAR_INPUTS, ("y",), LINEAR),
     Pattern("AddedLinear", (*LINEAR_INPUTS, "added"), ("y",), ADDED_LINEAR),

@@ -21,8 +21,10 @@ FLOWS = 512  # of up to 32 steps each: over 10,000 steps, however short the flow
 # Across int8 a bound is on a share or a mean, never on the single worst logit: where a sum that differs in its last bit
 # falls on the edge between two levels, one activation moves by a whole level, and the logits of its row with it.
 LARGEST_DIFFERENCE = 1e-3  # torch fp32 against ONNX fp32, in logits
-GREEDY_AGREEMENT = 0.999  # ONNX int8 against the engine
-MEDIAN_DIFFERENCE = 1e-4  # the same, in logits
+MEDIAN_DIFFERENCE = 1e-5  # ONNX int8 against the engine, in logits: most steps have no activation on such an edge
+# The same, share of steps. Two tokens whose logits lie within the noise of one moved activation may change places:
+# a model whose distributions are flat has more of them, so the bound leaves it room. A wrong kernel is far below it.
+GREEDY_AGREEMENT = 0.995
 INT8_COST = 0.02  # fp32 against int8, nats per token of divergence
 
 
