@@ -71,6 +71,8 @@ def test_a_wheel_holds_every_file_of_the_packages(wheel: set[str]) -> None:
         "edgegen/py.typed",
         "edgegen/datasets/edgelab.md",
         "edgegen/datasets/edgelab.parquet",
+        "edgegen/datasets/llama-base/config.json",
+        "edgegen/datasets/llama-base/model.safetensors",
         "edgegen/export/device/loop.c",
         "edgegen/export/device/loop.h",
         "edgegen/kernels/scan.c",
