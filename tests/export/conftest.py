@@ -1,4 +1,4 @@
-"""Untrained runs, their graphs and their bundles: slow to make, so each is made once for all pytest processes."""
+"""Runs, their graphs and their bundles: slow to make, so each is made once for all pytest processes."""
 
 import fcntl
 import os
@@ -12,6 +12,7 @@ import torch
 
 from edgegen import checkpoint
 from edgegen.codec import Codec, Label
+from edgegen.datasets import edgelab_llama
 from edgegen.export import build
 from edgegen.export.step_graph import step_graph
 from edgegen.models import configure, create
@@ -62,8 +63,14 @@ def write_run(folder: Path, arch: str, size: str) -> None:
 
 @pytest.fixture(scope="session")
 def runs(once: Once) -> Forms:
-    """(arch, size) -> an untrained run."""
-    return lambda arch, size: once(f"run-{arch}-{size}", lambda path: write_run(path, arch, size))
+    """(arch, size) -> an untrained run; the base LLaMA is the trained one that ships."""
+
+    def run(arch: str, size: str) -> Path:
+        if (arch, size) == ("llama", "base"):
+            return edgelab_llama()
+        return once(f"run-{arch}-{size}", lambda path: write_run(path, arch, size))
+
+    return run
 
 
 @pytest.fixture(scope="session")

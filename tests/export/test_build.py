@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
@@ -18,7 +19,7 @@ from edgegen import checkpoint
 from edgegen.bundle import Bundle, this_target
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.export import build, targets
-from edgegen.export.parity import GREEDY_AGREEMENT, compare
+from edgegen.export.parity import compare
 from edgegen.export.quantise import quantise
 from edgegen.models import Generator
 from edgegen.runtime import generate
@@ -83,21 +84,22 @@ def test_the_executable_needs_no_other_file(bundles: Forms, arch: str) -> None:
     assert PT_INTERP not in headers
 
 
-@ARCHS
-def test_the_engine_chooses_what_onnxruntime_chooses(bundles: Forms, runs: Forms, arch: str) -> None:
-    path = bundles(arch, "tiny")
-    model, codec, _ = checkpoint.load(runs(arch, "tiny"))
+@pytest.mark.parametrize(("arch", "size"), [("llama", "tiny"), ("mamba", "tiny"), ("llama", "base")])
+def test_the_engine_chooses_what_onnxruntime_chooses(bundles: Forms, runs: Forms, arch: str, size: str) -> None:
+    path = bundles(arch, size)
+    model, codec, _ = checkpoint.load(runs(arch, size))
     engine = NativeEngine(path / LIBRARY, codec, build.WIDTHS[-1])
     try:
-        # Flows the gate has not seen; one of them is 31 choices.
-        prompts = engine.generate(draw_labels(codec, 99, 0, 400).tolist(), 99, 0, 1.0)
+        # Flows the gate has not seen.
+        prompts = engine.generate(draw_labels(codec, 99, 0, 500).tolist(), 99, 0, 1.0)
         checks = compare(model, codec, path / "model.onnx", path / "model.int8.onnx", engine, prompts)
     finally:
         engine.close()
-    assert (prompts.tokens[:, 1 : codec.length - 1] >= 0).sum() > 10_000
+    positions = [at for at in range(1, codec.length) if np.diff(codec.legal(at)) > 1]
+    assert (prompts.tokens[:, positions] >= 0).sum() > 10_000
     assert [check.line() for check in checks if not check.holds] == []
     (agreement,) = (check.figure for check in checks if check.name.startswith("same greedy token"))
-    assert 1 >= agreement >= GREEDY_AGREEMENT == 0.999
+    assert agreement >= 0.999
 
 
 def test_avx2_generates_the_golden_flows_too(bundles: Forms, runs: Forms, tmp_path: Path) -> None:
