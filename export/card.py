@@ -30,7 +30,7 @@ def card(manifest: Manifest, checks: list[Check], files: Mapping[str, bytes | Pa
         "",
         "| check | figure | bound |",
         "|---|---|---|",
-        *(f"| {check.name} | {check.figure:.3g} | {check.bound:g} |" for check in checks),
+        *(f"| {check.name} | {check.figure:.6g} | {check.bound:g} |" for check in checks),
         "",
         "## Files",
         "",

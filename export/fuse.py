@@ -16,6 +16,8 @@ import onnx
 from onnx import NodeProto, helper, numpy_helper
 
 DOMAIN = "edgegen"
+# Standard operators that may stay: they only move numbers, so they give the same bits anywhere.
+MOVES = {"Split", "Transpose"}
 COMMUTATIVE = {"Add", "Max", "Mul"}
 FLOAT, INT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT8
 
@@ -246,6 +248,11 @@ def fuse(model: onnx.ModelProto) -> onnx.ModelProto:
     )
     opsets = [*model.opset_import, helper.make_opsetid(DOMAIN, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version)
+
+
+def strays(fused: onnx.ModelProto) -> list[str]:
+    """The operators of a fused graph that compute something in no kernel of ours."""
+    return sorted({node.op_type for node in fused.graph.node if node.domain != DOMAIN} - MOVES)
 
 
 def _replace(

@@ -16,6 +16,7 @@ from tvm import relax
 from tvm.relax import transform as passes
 
 from edgegen.errors import EdgegenError
+from edgegen.export.fuse import strays
 from edgegen.export.importer import import_step
 
 
@@ -66,6 +67,9 @@ def lower(fused: onnx.ModelProto, width: int, instructions: str) -> Program:
 
     Raises EdgegenError where the graph holds something that is no kernel, or a state that no kernel updates in place.
     """
+    found = strays(fused)
+    if found:
+        raise EdgegenError(f"the step graph has operators that no kernel computes: {', '.join(found)}")
     module = tvm.transform.Sequential(
         [
             # A reshape stays one: it is another view of the same memory, not a kernel.

@@ -38,7 +38,7 @@ class Check:
     holds: bool
 
     def line(self) -> str:
-        return f"{'ok ' if self.holds else 'RED'} {self.name}: {self.figure:.2e} (bound {self.bound:g})"
+        return f"{'ok ' if self.holds else 'RED'} {self.name}: {self.figure:.6g} (bound {self.bound:g})"
 
 
 def compare(model: Generator, codec: Codec, fp32: Path, int8: Path, engine: Stepper, prompts: Sequences) -> list[Check]:

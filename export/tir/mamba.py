@@ -19,6 +19,11 @@ def _kept(position: Buffer, i: Expr) -> Expr:
     return tirx.Select(position[i] == zero, f32(0.0), f32(1.0))
 
 
+def _past(state: Expr, kept: Expr) -> Expr:
+    """The state where it is kept, else 0: a Select, because 0 times what a bad state may hold is not 0."""
+    return tirx.Select(kept > f32(0.0), state, f32(0.0))
+
+
 def conv_quantise(b: int, e: int, taps: int) -> Any:
     """silu of the causal convolution of u (b, e) with weight (taps, e) and bias (e,), and the same quantised.
 
@@ -38,10 +43,10 @@ def conv_quantise(b: int, e: int, taps: int) -> Any:
             with loop(e) as k:
                 total = bias[k]
                 for tap in range(taps - 1):
-                    total = fma(conv[i, tap, k] * keep[0], weight[tap, k], total)
+                    total = fma(_past(conv[i, tap, k], keep[0]), weight[tap, k], total)
                 store(row, fma(u[i, k], weight[taps - 1, k], total), k)
                 for tap in range(taps - 2):
-                    store(conv, conv[i, tap + 1, k] * keep[0], i, tap, k)
+                    store(conv, _past(conv[i, tap + 1, k], keep[0]), i, tap, k)
                 store(conv, u[i, k], i, taps - 2, k)
             with loop(e) as k:
                 store(row, row[k] * sigmoid(row[k]), k)
@@ -80,8 +85,9 @@ def scan_quantise(b: int, e: int, n: int) -> Any:
                     store(added, delta[i, g * LANES + lane] * u[i, g * LANES + lane], lane)
                 with loop(n) as j:
                     with T.vectorized(LANES) as lane:
-                        kept = exp(step[lane] * A[g, j, lane]) * keep[0]
-                        store(ssm, fma(kept, ssm[i, g, j, lane], added[lane] * B[i, j]), i, g, j, lane)
+                        decay = exp(step[lane] * A[g, j, lane])
+                        past = _past(ssm[i, g, j, lane], keep[0])
+                        store(ssm, fma(decay, past, added[lane] * B[i, j]), i, g, j, lane)
                     with T.vectorized(LANES) as lane:
                         store(read, fma(ssm[i, g, j, lane], C[i, j], read[lane]), lane)
                 with T.vectorized(LANES) as lane:

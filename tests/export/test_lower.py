@@ -76,7 +76,7 @@ def test_a_state_that_no_kernel_updates_is_refused(graphs: Graphs) -> None:
     model = fuse(quantise(onnx.load(graphs("llama", "tiny"))))
     key = next(node for node in model.graph.node if "next_key_0" in node.output)
     key.output[:] = ["written" if name == "next_key_0" else name for name in key.output]
-    model.graph.node.append(helper.make_node("Neg", ["written"], ["next_key_0"]))
+    model.graph.node.append(helper.make_node("Transpose", ["written"], ["next_key_0"], perm=[0, 1, 2]))
     with pytest.raises(EdgegenError, match="changes a state in a form that no kernel updates in place"):
         lower(model, 1, "avx2")
 
@@ -128,3 +128,12 @@ def step(draw: st.DrawFn) -> Program:
 @given(step())
 def test_no_two_live_tensors_of_any_step_overlap(program: Program) -> None:
     assert_no_live_tensors_overlap(program, plan(program))
+
+
+def test_an_operator_that_no_kernel_computes_is_refused(graphs: Graphs) -> None:
+    model = fuse(quantise(onnx.load(graphs("llama", "tiny"))))
+    last = next(node for node in model.graph.node if node.output[0] == "logits")
+    last.output[0] = "below"
+    model.graph.node.append(helper.make_node("Relu", ["below"], ["logits"]))
+    with pytest.raises(EdgegenError, match="no kernel computes: Relu"):
+        lower(model, 1, "avx2")
