@@ -22,6 +22,8 @@ FLOWS = 512  # of up to 32 steps each: over 10,000 steps, however short the flow
 # falls on the edge between two levels, one activation moves by a whole level, and the logits of its row with it.
 LARGEST_DIFFERENCE = 1e-3  # torch fp32 against ONNX fp32, in logits
 MEDIAN_DIFFERENCE = 1e-5  # ONNX int8 against the engine, in logits: most steps have no activation on such an edge
+# The same, nats per token: a kernel that is wrong at a few steps only shows here, however few they are.
+ENGINE_DIVERGENCE = 1e-4
 # The same, share of steps. Two tokens whose logits lie within the noise of one moved activation may change places:
 # a model whose distributions are flat has more of them, so the bound leaves it room. A wrong kernel is far below it.
 GREEDY_AGREEMENT = 0.995
@@ -54,6 +56,11 @@ def compare(model: Generator, codec: Codec, fp32: Path, int8: Path, engine: Step
     return [
         _at_most("largest logit difference, torch fp32 to ONNX fp32", largest, LARGEST_DIFFERENCE),
         _at_most("divergence per token, ONNX fp32 to ONNX int8", cost, INT8_COST),
+        _at_most(
+            "divergence per token, ONNX int8 to the compiled engine",
+            _divergence(codec, onnx_int8, compiled, tokens),
+            ENGINE_DIVERGENCE,
+        ),
         _at_most("median logit difference, ONNX int8 to the compiled engine", median, MEDIAN_DIFFERENCE),
         Check(
             f"same greedy token, ONNX int8 and the compiled engine, {count_choices(codec, tokens):,} steps",

@@ -131,7 +131,7 @@ def test_the_verb_makes_the_same_files_again(bundles: Forms, runs: Forms, tmp_pa
         assert (again / name).read_bytes() == (first / name).read_bytes(), name
     *checks, last = done.stdout.splitlines()
     assert all(line.startswith("ok ") for line in checks)
-    assert len(checks) == 5
+    assert len(checks) == 6
     assert last == f"{again}: {this_target()}"
     assert list(tmp_path.iterdir()) == [again]
 
