@@ -15,7 +15,7 @@ import onnx
 
 from edgegen import bundle as bundles
 from edgegen import checkpoint
-from edgegen.bundle import Bundle, Golden, Manifest, check_place
+from edgegen.bundle import Bundle, Golden, Manifest, check_place, this_target
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
 from edgegen.export import targets
@@ -56,7 +56,7 @@ def export(run: Path, out: Path, names: tuple[str, ...] = (), say: Say = lambda 
     say: told what is going on, a line each
     Raises EdgegenError where the gate is red: then nothing is written.
     """
-    here = targets.native()
+    here = this_target()
     wanted = targets.find(list(names) or [here])
     (gate_target,) = targets.find([here])
     check_place(out)

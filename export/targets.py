@@ -4,7 +4,6 @@ A variant is a processor feature level; the first in `variants` that the process
 """
 
 from dataclasses import dataclass
-from platform import machine
 
 from edgegen.errors import UsageError
 
@@ -79,8 +78,3 @@ def find(names: list[str]) -> list[Target]:
     if unknown:
         raise UsageError(f"target {unknown[0]!r} is unknown; edgegen compiles for: {', '.join(TARGETS)}")
     return [TARGETS[name] for name in names]
-
-
-def native() -> str:
-    """The name of this machine's target."""
-    return {"arm64": "aarch64", "AMD64": "x86_64", "armv7l": "armv7"}.get(machine(), machine())
