@@ -186,7 +186,9 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         first, _, rest = file.read_bytes().partition(b"\n")
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise EdgegenError(f"{path} is not a bundle: it has no {MANIFEST}") from error
+        raise EdgegenError(
+            f"{path} is not a bundle, as it has no {MANIFEST}: name a folder that `edgegen export` wrote"
+        ) from error
     except OSError as error:
         raise EdgegenError(f"{file} cannot be read ({error.strerror}): check its permissions") from error
     if first + b"\n" != _FIRST_LINE.format(hashlib.sha256(rest).hexdigest()).encode():

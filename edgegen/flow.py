@@ -1,6 +1,5 @@
 """The noun: one biflow as the sizes, directions and times of its packets, and a label."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,8 +58,3 @@ def fault(flow: Flow) -> str | None:
     if flow.proto not in (None, TCP, UDP):
         return f"transport protocol {flow.proto}, where 6 and 17 are known"
     return None
-
-
-def labels_of(flows: Iterable[Flow]) -> list[str]:
-    """The distinct labels of `flows`, sorted."""
-    return sorted({flow.label for flow in flows})

@@ -1,8 +1,10 @@
 """The kernels of a step, one for each fused operator of export/fuse.py, as TIR that every target compiles.
 
-Every kernel gives the same bits on every processor: no expression leaves it to a compiler whether to contract a
-product and a sum (each is an explicit `fma`, and no plain product is ever added), and every sum runs over a fixed
-number of lanes in a fixed order. Shapes: b rows of the batch, d width, e inner width, n state, s slots of the cache.
+Every kernel gives the same bits on every processor: no expression leaves it to a compiler whether to contract a product
+and a sum (each is an explicit `fma`; the only plain product that is ever added is one by a power of two, which rounds
+nothing), and every sum runs over a fixed number of lanes in a fixed order.
+
+Shapes: b rows of the batch, d width, e inner width, n state, s slots of the cache.
 """
 
 from edgegen.export.tir.attention import attention_quantise
