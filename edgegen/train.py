@@ -36,8 +36,8 @@ LEARNING_RATE = 2e-3
 WARMUP = 0.05
 WEIGHT_DECAY = 0.05
 CLIP = 1.0
-# Matrices by shape, but not by meaning: decay would pull them to a value that is nothing special.
-UNDECAYED = ("A_log", "conv_weight")
+# A matrix by shape, but not by meaning: decay would pull it to a value that is nothing special.
+UNDECAYED = ("conv_weight",)
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,9 @@ def write_run(folder: Path, arch: str, size: str) -> None:
     model = create(configure(arch, size, CODEC))
     with torch.no_grad():
         for name, weight in model.named_parameters():
-            if weight.ndim == 2 and "A_log" not in name:
+            if weight.ndim == 2:
                 weight.normal_(std=weight.shape[1] ** -0.5)
-            elif weight.ndim == 1 and "dt_proj" not in name:
+            elif "dt_proj" not in name:
                 weight.add_(0.1 * torch.randn_like(weight))
     folder.mkdir()
     checkpoint.save(folder, model)
