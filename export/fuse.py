@@ -236,18 +236,34 @@ PATTERNS = (
 )
 
 
+LEGAL = "legal"
+
+
 def fuse(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The graph with every match of every pattern replaced by its fused operator."""
+    """The graph with every match of every pattern replaced by its fused operator.
+
+    The product that gives the logits becomes a Head, which has one input more: legal int32 (batch, 2), the tokens
+    low .. high - 1 whose logits are wanted of a row. The new graph asks for it after the token and the position.
+    """
     nodes = list(model.graph.node)
     constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if len(t.raw_data) <= 64}
     results = [value.name for value in model.graph.output]
     for pattern in PATTERNS:
         nodes = _replace(pattern, nodes, constants, results)
-    graph = helper.make_graph(
-        nodes, model.graph.name, model.graph.input, model.graph.output, list(model.graph.initializer)
-    )
+    token, position, *states = model.graph.input
+    inputs = [token, position, *_head(nodes, results[0]), *states]
+    graph = helper.make_graph(nodes, model.graph.name, inputs, model.graph.output, list(model.graph.initializer))
     opsets = [*model.opset_import, helper.make_opsetid(DOMAIN, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version)
+
+
+def _head(nodes: list[NodeProto], logits: str) -> list[onnx.ValueInfoProto]:
+    """Turns the product that gives the logits into a Head; the inputs that this adds to the graph."""
+    found = [node for node in nodes if node.op_type == "Linear" and node.output[0] == logits]
+    for node in found:
+        node.op_type = "Head"
+        node.input.append(LEGAL)
+    return [helper.make_tensor_value_info(LEGAL, onnx.TensorProto.INT32, ["batch", 2]) for _ in found]
 
 
 def strays(fused: onnx.ModelProto) -> list[str]:

@@ -17,6 +17,7 @@ from edgegen.errors import EdgegenError
 from edgegen.export import tir
 from edgegen.export.tir import dot
 from edgegen.export.tir.lanes import LANES
+from edgegen.export.tir.products import DOTS
 
 Relax = Any  # a Relax expression
 FRESH = -1  # an output that the kernel writes to a tensor of its own
@@ -27,6 +28,7 @@ class Importer:
 
     def __init__(self, bb: relax.BlockBuilder, inputs: Sequence[Relax], dot: str) -> None:
         self.bb, self.inputs, self.dot = bb, inputs, dot
+        self.zero, self.lanes = DOTS[dot].ZERO, DOTS[dot].LANES
 
     def shape(self, index: int) -> tuple[int, ...]:
         return tuple(int(size) for size in self.inputs[index].ty.shape)
@@ -65,17 +67,17 @@ def _rows(b: int, d: int) -> list[tuple[tuple[int, ...], str]]:
 
 def _row_quantise(on: Importer) -> Relax:
     b, d = on.shape(0)
-    return on.call(tir.row_quantise(b, d), on.inputs, _rows(b, d))
+    return on.call(tir.row_quantise(b, d, on.zero), on.inputs, _rows(b, d))
 
 
 def _norm_quantise(on: Importer) -> Relax:
     b, d = on.shape(0)
-    return on.call(tir.norm_quantise(b, d, float(on.constant(2))), on.inputs[:2], _rows(b, d))
+    return on.call(tir.norm_quantise(b, d, float(on.constant(2)), on.zero), on.inputs[:2], _rows(b, d))
 
 
 def _gate_quantise(on: Importer) -> Relax:
     b, f = on.shape(0)
-    return on.call(tir.gate_quantise(b, f // 2), on.inputs, _rows(b, f // 2))
+    return on.call(tir.gate_quantise(b, f // 2, on.zero), on.inputs, _rows(b, f // 2))
 
 
 def _embedding(on: Importer) -> Relax:
@@ -84,11 +86,22 @@ def _embedding(on: Importer) -> Relax:
     return on.call(tir.embedding(b, vocabulary, d), [table, *on.inputs[1:]], [((b, d), "float32")])
 
 
-def _linear(on: Importer, positive: bool = False) -> Relax:
-    q, scale, _, weight_scale, *added = on.inputs
+def _packed(on: Importer) -> tuple[Relax, Relax]:
     # TVM's importer has folded the Transpose away: the constant is (k, n).
     weight = np.ascontiguousarray(on.constant(2).T)
-    packed, offset = relax.const(dot.pack(weight).reshape(-1)), relax.const(dot.offsets(weight))
+    return relax.const(dot.pack(weight).reshape(-1)), relax.const(dot.offsets(weight))
+
+
+def _head(on: Importer) -> Relax:
+    q, scale, _, weight_scale, legal = on.inputs
+    (b, k), n = on.shape(0), on.shape(3)[0]
+    reads = [q, scale, *_packed(on), weight_scale, legal]
+    return on.call(tir.head(b, k, n, on.dot), reads, [((b, n), "float32")])
+
+
+def _linear(on: Importer, positive: bool = False) -> Relax:
+    q, scale, _, weight_scale, *added = on.inputs
+    packed, offset = _packed(on)
     (b, k), n = on.shape(0), on.shape(3)[0]
     kernel = tir.linear(b, k, n, on.dot, on.shape(4) if added else None, positive)
     return on.call(kernel, [q, scale, packed, offset, weight_scale, *added], [((b, n), "float32")])
@@ -100,8 +113,8 @@ def _softplus_linear(on: Importer) -> Relax:
 
 def _attention_quantise(on: Importer) -> Relax:
     qkv, cos, sin, position, _, _, key, value = on.inputs
-    (b, slots, d), heads = on.shape(6), int(on.constant(5)[1])
-    kernel = tir.attention_quantise(b, heads, d // heads, slots, float(on.constant(4)))
+    (b, slots, d), heads, steps = on.shape(6), int(on.constant(5)[1]), on.shape(1)[0]
+    kernel = tir.attention_quantise(b, heads, d // heads, slots, steps, float(on.constant(4)), on.zero)
     reads = [qkv, cos, sin, position, on.view(key, (b, d, slots)), value]
     results = on.bb.emit(on.call(kernel, reads, _rows(b, d), updates=(4, 5)))
     return relax.Tuple([results[0], results[1], on.view(results[2], (b, slots, d)), results[3]])
@@ -112,7 +125,7 @@ def _conv_quantise(on: Importer) -> Relax:
     b, e, past = on.shape(4)
     weight = relax.const(np.ascontiguousarray(on.constant(1).T))
     reads = [u, weight, bias, position, on.view(conv, (b, past, e))]
-    kernel = tir.conv_quantise(b, e, past + 1)
+    kernel = tir.conv_quantise(b, e, past + 1, on.zero)
     results = on.bb.emit(on.call(kernel, reads, [((b, e), "float32"), *_rows(b, e)], updates=(4,)))
     return relax.Tuple([results[0], results[1], results[2], on.view(results[3], (b, e, past))])
 
@@ -120,10 +133,13 @@ def _conv_quantise(on: Importer) -> Relax:
 def _scan_quantise(on: Importer) -> Relax:
     delta, u, z, B, C, _, D, position, ssm = on.inputs
     b, e, n = on.shape(8)
-    grouped = on.constant(5).reshape(e // LANES, LANES, n).transpose(0, 2, 1)
-    A = relax.const(np.ascontiguousarray(grouped))
-    reads = [delta, u, z, B, C, A, D, position, on.view(ssm, (b, e // LANES, n, LANES))]
-    results = on.bb.emit(on.call(tir.scan_quantise(b, e, n), reads, _rows(b, e), updates=(8,)))
+    A = on.constant(5)
+    rate = np.ascontiguousarray(A[:, 0])
+    if not np.allclose(A, rate[:, None] * np.arange(1, n + 1), rtol=1e-6, atol=0):
+        raise EdgegenError("the step graph's state space has rates that are not 1, 2, ... times one of each channel")
+    reads = [delta, u, z, B, C, relax.const(rate), D, position, on.view(ssm, (b, e // LANES, n, LANES))]
+    kernel = tir.scan_quantise(b, e, n, on.lanes, on.zero)
+    results = on.bb.emit(on.call(kernel, reads, _rows(b, e), updates=(8,)))
     return relax.Tuple([results[0], results[1], on.view(results[2], (b, e, n))])
 
 
@@ -133,6 +149,7 @@ CONVERSIONS: dict[str, Callable[[Importer], Relax]] = {
     "ConvQuantise": _conv_quantise,
     "Embedding": _embedding,
     "GateQuantise": _gate_quantise,
+    "Head": _head,
     "Linear": _linear,
     "NormQuantise": _norm_quantise,
     "RowQuantise": _row_quantise,

@@ -10,17 +10,20 @@ from tvm import tirx
 
 Expr = Any  # a TIR expression, whose Python class varies with its kind
 
-# Adding and subtracting 1.5 * 2^23 leaves a float32 rounded to the nearest integer, ties to even, for |x| < 2^22.
+# Adding 1.5 * 2^23 leaves a float32 rounded to the nearest integer, ties to even, for |x| < 2^22: the low bits of the
+# sum are that integer in two's complement.
 ROUND = 12582912.0
 LOG2_E = 1.44269504
 # ln 2 in two parts: the first has 9 trailing zero bits, so that n * LN2_HIGH is exact for |n| <= 128.
 LN2_HIGH = 0.693359375
 LN2_LOW = -2.12194440e-4
-# exp(r) on |r| <= ln(2) / 2 by its Taylor series to r^7: the truncation, 5e-9 relative, is below float32's rounding.
-EXP_SERIES = (1 / 5040, 1 / 720, 1 / 120, 1 / 24, 1 / 6, 1 / 2, 1.0, 1.0)
+# e^r = 1 + r + r^2 P(r) on |r| <= ln(2) / 2, P fitted for the least largest relative error, 3e-9: below float32's own.
+EXP_TAIL = (0.00138145988, 0.00836871658, 0.0416683890, 0.166665211, 0.49999994)
 # atanh(s) / s = 1 + s^2 / 3 + s^4 / 5 + ... on |s| <= 1/3, to s^14: 2e-8 relative.
 ATANH_SERIES = (1 / 15, 1 / 13, 1 / 11, 1 / 9, 1 / 7, 1 / 5, 1 / 3, 1.0)
-LOWEST, HIGHEST = -87.0, 88.0
+# Between these, 2^n e^r neither overflows nor falls below the smallest normal number.
+LOWEST, HIGHEST = -86.0, 88.0
+MANTISSA_BITS = 23
 
 
 def f32(value: float) -> Expr:
@@ -40,24 +43,41 @@ def _horner(series: tuple[float, ...], x: Expr) -> Expr:
 
 
 def round_even(x: Expr, factor: Expr | None = None) -> Expr:
-    """x [times factor] to the nearest integer, ties to even, for results below 2^22.
+    """x [times factor] to the nearest integer, ties to even, for results below 2^22."""
+    return _shifted(x, factor) - f32(ROUND)
 
-    A multiply-add and not a sum, because TVM simplifies (x + c) - c to x.
-    """
-    return fma(x, f32(1.0) if factor is None else factor, f32(ROUND)) - f32(ROUND)
+
+def level(x: Expr, factor: Expr, zero: int) -> Expr:
+    """round_even(x * factor) + zero as a byte, for a sum that fits into one, signed or not."""
+    return tirx.reinterpret("int32", fma(x, factor, f32(ROUND + zero))).astype("int8")
+
+
+def _shifted(x: Expr, factor: Expr | None = None) -> Expr:
+    """ROUND + x [times factor]; a multiply-add and not a sum, because TVM simplifies (x + c) - c to x."""
+    return fma(x, f32(1.0) if factor is None else factor, f32(ROUND))
+
+
+def _reduced(x: Expr) -> tuple[Expr, Expr]:
+    """(2^n's exponent bits, r) with x = n ln 2 + r, after Cody and Waite; LOWEST <= x <= HIGHEST."""
+    shifted = _shifted(x, f32(LOG2_E))
+    n = shifted - f32(ROUND)
+    r = fma(n, f32(-LN2_LOW), fma(n, f32(-LN2_HIGH), x))
+    # All of ROUND's own bits are shifted out.
+    return tirx.reinterpret("int32", shifted) << tirx.const(MANTISSA_BITS, "int32"), r
 
 
 def exp(x: Expr) -> Expr:
-    """e^x to 2 units in the last place; exactly 0 below LOWEST, e^HIGHEST above HIGHEST.
+    """e^x to 2 units in the last place; e^LOWEST below LOWEST, e^HIGHEST above HIGHEST."""
+    exponent, r = _reduced(tirx.max(tirx.min(x, f32(HIGHEST)), f32(LOWEST)))
+    power = tirx.reinterpret("int32", _horner((*EXP_TAIL, 1.0, 1.0), r))
+    return tirx.reinterpret("float32", power + exponent)
 
-    Range reduction after Cody and Waite: x = n ln 2 + r, e^x = 2^n e^r, 2^n by setting the exponent bits.
-    """
-    clipped = tirx.max(tirx.min(x, f32(HIGHEST)), f32(LOWEST))
-    n = round_even(clipped, f32(LOG2_E))
-    r = fma(n, f32(-LN2_LOW), fma(n, f32(-LN2_HIGH), clipped))
-    bits = (n.astype("int32") + tirx.const(127, "int32")) << tirx.const(23, "int32")
-    power = tirx.reinterpret("float32", bits)
-    return tirx.Select(x < f32(LOWEST), f32(0.0), _horner(EXP_SERIES, r) * power)
+
+def exp_minus_one(x: Expr) -> Expr:
+    """e^x - 1 to 3 units in the last place for x <= 0, however small; -1 below LOWEST."""
+    exponent, r = _reduced(tirx.max(x, f32(LOWEST)))
+    power = tirx.reinterpret("float32", exponent + tirx.reinterpret("int32", f32(1.0)))
+    return fma(fma(r * r, _horner(EXP_TAIL, r), r), power, power - f32(1.0))
 
 
 def sigmoid(x: Expr) -> Expr:

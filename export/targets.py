@@ -55,8 +55,8 @@ TARGETS = {
             "aarch64-linux-gnu.2.17",
             "cortex_a53",
             (
-                Variant("dotprod", "sdot", "cortex-a53", ("+neon", "+dotprod"), "has_dotprod()"),
-                Variant("neon", "smull", "cortex-a53", ("+neon",), "1"),
+                Variant("dotprod", "sdot", "cortex-a72", ("+neon", "+dotprod"), "has_dotprod()"),
+                Variant("neon", "smull", "cortex-a57", ("+neon",), "1"),
             ),
         ),
         Target(
@@ -65,7 +65,7 @@ TARGETS = {
             "arm-linux-musleabihf",
             "arm-linux-gnueabihf.2.17",
             "cortex_a7",
-            (Variant("neon", "vmull", "cortex-a7", ("+neon", "+vfp4"), "has_neon_vfpv4()"),),
+            (Variant("neon", "vmull", "cortex-a12", ("+neon", "+vfp4"), "has_neon_vfpv4()"),),
             "hard",
         ),
     )

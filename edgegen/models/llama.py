@@ -1,6 +1,6 @@
 """LLaMA: causal attention with rotary positions, then SwiGLU, each after an RMSNorm.
 
-Shapes: b batch, t time, h heads, k width of a head (d = h * k), s steps (slots of the cache).
+Shapes: b batch, t time, h heads, k width of a head (d = h * k), s slots of the cache.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ from edgegen.models.base import Config, Generator, RMSNorm
 ROPE_BASE = 10_000.0
 # Finite, because -inf - -inf is not a number; exp() of it is exactly 0.
 MASKED = -1e9
+SLOT_MULTIPLE = 16
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"d": 48, "layers": 2, "heads": 4, "ffn": 128},
@@ -29,6 +30,11 @@ class LlamaConfig(Config):
     heads: int
     ffn: int
     arch: str = "llama"
+
+    @property
+    def slots(self) -> int:
+        """Positions of the cache: `steps`, rounded up so that the scores of all fill whole vector registers."""
+        return -(-self.steps // SLOT_MULTIPLE) * SLOT_MULTIPLE
 
 
 def rope_tables(steps: int, width: int) -> tuple[Tensor, Tensor]:
@@ -94,7 +100,9 @@ class Block(nn.Module):
 
 
 class Llama(Generator):
-    """The model; `step` keeps a key and a value (batch, steps, d) for each layer."""
+    """The model; `step` keeps a key and a value (batch, slots, d) for each layer."""
+
+    config: LlamaConfig
 
     def __init__(self, config: LlamaConfig) -> None:
         super().__init__(config)
@@ -102,7 +110,7 @@ class Llama(Generator):
         cos, sin = rope_tables(config.steps, config.d // config.heads)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
-        self.register_buffer("slots", torch.arange(config.steps), persistent=False)
+        self.register_buffer("slots", torch.arange(config.slots), persistent=False)
         for name, weight in self.named_parameters():
             if weight.ndim == 2:
                 # Residual branches start smaller, so that the stream does not grow with depth.
@@ -136,5 +144,5 @@ class Llama(Generator):
         return [f"{name}_{i}" for i in range(self.config.layers) for name in ("key", "value")]
 
     def initial_state(self, batch: int) -> tuple[Tensor, ...]:
-        shape = (batch, self.config.steps, self.config.d)
+        shape = (batch, self.config.slots, self.config.d)
         return tuple(self.tokens.new_zeros(shape) for _ in self.state_names())

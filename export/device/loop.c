@@ -13,6 +13,7 @@ struct edgegen_instance {
     int64_t *flows;     /* (width,) the flow in a row, counted from 0; `count` and above: none */
     int32_t *tokens;    /* (width,) */
     int32_t *positions; /* (width,) */
+    int32_t *legal;     /* (width, 2) */
     uint32_t *weights;  /* (vocabulary,) */
 };
 
@@ -25,8 +26,10 @@ struct edgegen_instance *edgegen_open(int width) {
     instance->flows = calloc(rows, sizeof *instance->flows);
     instance->tokens = calloc(rows, sizeof *instance->tokens);
     instance->positions = calloc(rows, sizeof *instance->positions);
+    instance->legal = calloc(2 * rows, sizeof *instance->legal);
     instance->weights = calloc((size_t)edgegen_codec.vocabulary, sizeof *instance->weights);
-    if (!instance->model || !instance->flows || !instance->tokens || !instance->positions || !instance->weights) {
+    if (!instance->model || !instance->flows || !instance->tokens || !instance->positions ||
+        !instance->legal || !instance->weights) {
         edgegen_close(instance);
         return NULL;
     }
@@ -40,6 +43,7 @@ void edgegen_close(struct edgegen_instance *instance) {
     free(instance->flows);
     free(instance->tokens);
     free(instance->positions);
+    free(instance->legal);
     free(instance->weights);
     free(instance);
 }
@@ -51,7 +55,11 @@ int edgegen_width(int64_t batch) {
 }
 
 const float *edgegen_step(struct edgegen_instance *instance, const int32_t *tokens, const int32_t *positions) {
-    return edgegen_model_step(instance->width, instance->model, tokens, positions);
+    for (int row = 0; row < instance->width; row++) {
+        instance->legal[2 * row] = 0;
+        instance->legal[2 * row + 1] = edgegen_codec.vocabulary;
+    }
+    return edgegen_model_step(instance->width, instance->model, tokens, positions, instance->legal);
 }
 
 /* Token ids [*low, *high) that may stand at `position`: Codec.legal. */
@@ -102,8 +110,14 @@ void edgegen_loop(struct edgegen_instance *instance, uint64_t seed, uint64_t fir
         for (int row = 0; row < instance->width; row++) {
             const int64_t flow = instance->flows[row];
             instance->tokens[row] = flow < count ? tokens[flow * length + instance->positions[row]] : 0;
+            int32_t low = 0, high = 0;
+            if (flow < count) legal(instance->positions[row] + 1, &low, &high);
+            if (high - low == 1) high = low;
+            instance->legal[2 * row] = low;
+            instance->legal[2 * row + 1] = high;
         }
-        const float *logits = edgegen_step(instance, instance->tokens, instance->positions);
+        const float *logits =
+            edgegen_model_step(instance->width, instance->model, instance->tokens, instance->positions, instance->legal);
         for (int row = 0; row < instance->width; row++) {
             const int64_t flow = instance->flows[row];
             if (flow >= count) continue;

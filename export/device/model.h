@@ -39,9 +39,10 @@ size_t edgegen_model_memory(int width);
 
 /* Consume one token per row and return the logits for the next position, (width, vocabulary), valid until the next
  * step on the same memory. Rows are independent: each is at a position of its own, and position 0 starts a
- * new sequence in its row whatever the row held before. `width` is one of edgegen_widths. */
+ * new sequence in its row whatever the row held before. Of a row only the logits of tokens low .. high - 1 are
+ * computed, none where the two are equal; the others mean nothing. `width` is one of edgegen_widths. */
 const float *edgegen_model_step(int width, void *memory, const int32_t *tokens /* (width,) */,
-                                const int32_t *positions /* (width,) */);
+                                const int32_t *positions /* (width,) */, const int32_t *legal /* (width, 2) low, high */);
 
 /* The flows that prove an executable sound, written by golden_source() once the library has generated them. Only
  * the executable links it: the library is what its hash is made with. */

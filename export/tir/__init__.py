@@ -9,7 +9,7 @@ Shapes: b rows of the batch, d width, e inner width, n state, s slots of the cac
 
 from edgegen.export.tir.attention import attention_quantise
 from edgegen.export.tir.mamba import conv_quantise, scan_quantise
-from edgegen.export.tir.products import embedding, linear
+from edgegen.export.tir.products import embedding, head, linear
 from edgegen.export.tir.rows import gate_quantise, norm_quantise, row_quantise
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "conv_quantise",
     "embedding",
     "gate_quantise",
+    "head",
     "linear",
     "norm_quantise",
     "row_quantise",

@@ -1,13 +1,16 @@
-"""int8 products of one row of activations with blocks of weights, in each instruction set's own dot product.
+"""int8 products of a few rows of activations with a few blocks of weights, in each instruction set's own dot product.
 
-Weights lie in blocks of 16 rows by 4 inputs, one AVX-512 register, two AVX2, four NEON, so that every variant reads the
-same bytes. Up to GROUP blocks stand side by side for each 4 inputs: their sums are independent, which hides the latency
-of the dot product, and the weights are read as one stream.
+Weights lie in blocks of 16 rows by 4 inputs, one AVX-512 register, two AVX2, four NEON, so that every variant of a
+target reads the same bytes. Up to GROUP blocks stand side by side for each 4 inputs and are read as one stream.
 
     packed[n / (16 g)][k / 4][g][16][4]
+
+A tile of products keeps its sums in registers from the first input to the last. Its blocks make the sums independent,
+which hides the latency of the dot product; its rows of the batch use a weight more than once for each time it is read.
 """
 
-from typing import Protocol
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +23,7 @@ from edgegen.export.tir.lanes import Buffer
 
 ROWS, INPUTS = 16, 4
 BLOCK = ROWS * INPUTS
-GROUP = 8
+GROUP = 4
 
 
 def padded(n: int) -> int:
@@ -60,27 +63,71 @@ def offsets(weight: NDArray[np.int8]) -> NDArray[np.int32]:
     return sums
 
 
+@dataclass(frozen=True)
+class Tile:
+    """Some rows of the batch by some blocks of one group.
+
+    q: activations plus the dot's ZERO, as its `prepare` left them; rows: of the batch
+    weight int8, flat and packed; start: of the group's bytes; group: blocks in it; first, blocks: those of the tile
+    offset int32, as `offsets` gives it; row: the group's first
+    sums int32 (len(rows) * blocks * 16,): the result, sums[(r * blocks + g) * 16 + i] for output i of block first + g
+    """
+
+    q: Buffer
+    rows: tuple[Expr, ...]
+    k: int
+    weight: Buffer
+    start: Expr
+    group: int
+    first: int
+    blocks: int
+    offset: Buffer
+    row: Expr
+    sums: Buffer
+
+    def weights(self, step: Expr, at: int, lanes: int) -> Expr:
+        """`lanes` bytes of inputs 4 step .. 4 step + 3, from the tile's output `at` on."""
+        place = self.start + (step * self.group + self.first) * BLOCK + at * INPUTS
+        return self.weight[tirx.Ramp(place, 1, lanes)]
+
+
 class Dot(Protocol):
-    """Sums of one group of blocks for one row of the batch."""
+    """One instruction set.
 
-    def group(self, q: Buffer, b: Expr, weight: Buffer, start: Expr, offset: Buffer, row: Expr, sums: Buffer) -> None:
-        """sums[g * 16 + r] = q[b, :] . weight row (row + g * 16 + r), int32.
+    ZERO: what is added to activations before they are stored
+    LANES: float32 in one of its registers
+    TILE: (rows of the batch, blocks of weights) whose sums its registers hold, for one row and for several
+    """
 
-        q int8 (b, k); weight int8, flat and packed, this group's bytes from `start` on; offset as `offsets` gives it
-        """
+    ZERO: ClassVar[int]
+    LANES: ClassVar[int]
+    TILE: ClassVar[tuple[tuple[int, int], tuple[int, int]]]
+
+    @staticmethod
+    def prepare(q: Buffer, b: int, k: int) -> Buffer:
+        """The activations int8 (b, k) in the form in which `sum` reads them again and again."""
+        ...
+
+    @staticmethod
+    def sum(tile: Tile) -> None:
+        """Emit what fills tile.sums."""
         ...
 
 
-def vector(buffer: Buffer, start: Expr, lanes: int) -> Expr:
-    """buffer[start : start + lanes] as one value."""
-    return buffer[tirx.Ramp(start, 1, lanes)]
+def four(q: Buffer, row: Expr, step: Expr) -> Expr:
+    """Activations 4 step .. 4 step + 3 of a row as the bytes of one int32."""
+    return tirx.reinterpret("int32", q[row, tirx.Ramp(step * INPUTS, 1, INPUTS)])
 
 
-def put(buffer: Buffer, value: Expr, start: Expr, lanes: int) -> None:
-    """buffer[start : start + lanes] = value."""
-    T.buffer_store(buffer, value, [tirx.Ramp(start, 1, lanes)])
+def put(buffer: Buffer, value: Expr, at: int, lanes: int) -> None:
+    """buffer[at : at + lanes] = value."""
+    T.buffer_store(buffer, value, [tirx.Ramp(tirx.const(at, "int32"), 1, lanes)])
 
 
-def four(q: Buffer, b: Expr, step: Expr) -> Expr:
-    """Four activations as the bytes of one int32."""
-    return tirx.reinterpret("int32", q[b, tirx.Ramp(step * INPUTS, 1, INPUTS)])
+def take(buffer: Buffer, at: int, lanes: int) -> Expr:
+    """buffer[at : at + lanes] as one value."""
+    return buffer[tirx.Ramp(tirx.const(at, "int32"), 1, lanes)]
+
+
+def zeros(lanes: int) -> Expr:
+    return tirx.Broadcast(tirx.const(0, "int32"), lanes)

@@ -1,97 +1,145 @@
 """int8 products on ARM: the dot product of ARMv8.2, and NEON without it on 64 and 32 bits."""
 
-from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from edgegen.errors import EdgegenError
 from edgegen.export.maths import Expr
-from edgegen.export.tir.dot import BLOCK, INPUTS, ROWS, four, put, vector
+from edgegen.export.tir.dot import INPUTS, ROWS, Tile, four, put, take, zeros
 from edgegen.export.tir.lanes import Buffer, loop, scratch
 
-
-class _Neon(ABC):
-    """NEON: four rows by four inputs to a register; a few blocks at a time, as many as the sums' registers allow."""
-
-    LANES = 4  # of int32 in a register: a quarter of a block
-    AT_ONCE = 0  # blocks
-
-    def __init__(self, k: int, group: int) -> None:
-        self.k, self.blocks = k, group
-
-    def group(self, q: Buffer, b: Expr, weight: Buffer, start: Expr, offset: Buffer, row: Expr, sums: Buffer) -> None:
-        for first in range(0, self.blocks, self.AT_ONCE):
-            blocks = range(first, min(first + self.AT_ONCE, self.blocks))
-            quarters = [g * ROWS + r for g in blocks for r in range(0, ROWS, self.LANES)]
-            self._quarters(q, b, weight, start, sums, quarters)
-
-    def _weights(self, weight: Buffer, start: Expr, step: Expr, rows: int, lanes: int) -> Expr:
-        """Bytes of `lanes` / 4 rows from row `rows` of the group on, by the four inputs of `step`."""
-        return vector(weight, start + step * self.blocks * BLOCK + rows * INPUTS, lanes)
-
-    @abstractmethod
-    def _quarters(self, q: Buffer, b: Expr, weight: Buffer, start: Expr, sums: Buffer, quarters: list[int]) -> None:
-        """The sums of the four rows that start at each of `quarters`."""
+LANES = 4  # 32-bit numbers in a register: a quarter of a block
+QUARTERS = ROWS // LANES
 
 
-class Sdot(_Neon):
-    """ARMv8.2 dot product: sixteen products and twelve sums in one instruction."""
+class Sdot:
+    """ARMv8.2 dot product: sixteen products and twelve sums in one instruction, the four activations from a lane."""
 
-    AT_ONCE = 4
+    ZERO: ClassVar = 0
+    LANES: ClassVar = LANES
+    TILE: ClassVar = ((1, 4), (4, 1))
 
-    def _quarters(self, q: Buffer, b: Expr, weight: Buffer, start: Expr, sums: Buffer, quarters: list[int]) -> None:
-        for at in quarters:
-            put(sums, tirx.Broadcast(tirx.const(0, "int32"), self.LANES), tirx.const(at, "int32"), self.LANES)
-        with loop(self.k // INPUTS) as step:
-            activations = tirx.reinterpret("int8x16", tirx.Broadcast(four(q, b, step), self.LANES))
-            for at in quarters:
+    @staticmethod
+    def prepare(q: Buffer, b: int, k: int) -> Buffer:
+        return q
+
+    @classmethod
+    def sum(cls, tile: Tile) -> None:
+        quarters = QUARTERS * tile.blocks
+        for i in range(len(tile.rows) * quarters):
+            put(tile.sums, zeros(LANES), i * LANES, LANES)
+        # A register of activations serves four steps.
+        whole, rest = divmod(tile.k // INPUTS, LANES)
+        with loop(whole) as four_steps:
+            registers = [tile.q[row, tirx.Ramp(four_steps * 4 * INPUTS, 1, 4 * INPUTS)] for row in tile.rows]
+            for lane in range(LANES):
+                cls._step(tile, four_steps * LANES + lane, [_lane(register, lane) for register in registers])
+        for step in range(whole * LANES, whole * LANES + rest):
+            cls._step(
+                tile, tirx.const(step, "int32"), [four(tile.q, row, tirx.const(step, "int32")) for row in tile.rows]
+            )
+
+    @staticmethod
+    def _step(tile: Tile, step: Expr, activations: list[Expr]) -> None:
+        quarters = QUARTERS * tile.blocks
+        for i in range(quarters):
+            weights = tile.weights(step, i * LANES, LANES * INPUTS)
+            for r, activation in enumerate(activations):
+                at = (r * quarters + i) * LANES
+                spread = tirx.reinterpret("int8x16", tirx.Broadcast(activation, LANES))
                 total = tirx.call_llvm_pure_intrin(
-                    "int32x4",
-                    "llvm.aarch64.neon.sdot.v4i32.v16i8",
-                    vector(sums, tirx.const(at, "int32"), self.LANES),
-                    self._weights(weight, start, step, at, 4 * self.LANES),
-                    activations,
+                    "int32x4", "llvm.aarch64.neon.sdot.v4i32.v16i8", take(tile.sums, at, LANES), weights, spread
                 )
-                put(sums, total, tirx.const(at, "int32"), self.LANES)
+                put(tile.sums, total, at, LANES)
 
 
-class Smull(_Neon):
+def _lane(register: Expr, lane: int) -> Expr:
+    return tirx.Shuffle([tirx.reinterpret("int32x4", register)], [lane])
+
+
+class Smull:
     """NEON without a dot product: two rows by four inputs, multiplied to 16 bits twice, then added to 32 in pairs.
 
-    Two products of at most 127 * 127 fit into 16 bits, so the inputs are taken eight at a time.
+    Two products of at most 127 * 127 fit into 16 bits, so the inputs are taken eight at a time. Four activations are
+    spread over a whole register once, in memory, and not in a register each time: LLVM sees through the latter, and
+    then moves the upper half of every weight register down instead of multiplying it where it is.
     """
 
-    AT_ONCE = 2
-    ADD_PAIRS = "llvm.aarch64.neon.saddlp.v4i32.v8i16"
+    ZERO: ClassVar = 0
+    LANES: ClassVar = LANES
+    TILE: ClassVar = ((1, 2), (2, 1))
+    AT_ONCE: ClassVar = 8  # quarters, of two sums each
 
-    def _quarters(self, q: Buffer, b: Expr, weight: Buffer, start: Expr, sums: Buffer, quarters: list[int]) -> None:
-        if self.k % (2 * INPUTS):
-            raise EdgegenError(f"a linear with {self.k} inputs needs a multiple of {2 * INPUTS} on this processor")
-        halves = [at + r for at in quarters for r in (0, 2)]
-        # A register holds two rows, each as the sum of its even and of its odd pairs.
-        pairs = scratch(self.LANES * len(halves), "int32")
-        for i in range(len(halves)):
-            zero = tirx.Broadcast(tirx.const(0, "int32"), self.LANES)
-            put(pairs, zero, tirx.const(i * self.LANES, "int32"), self.LANES)
-        with loop(self.k // (2 * INPUTS)) as twice:
-            steps = [twice * 2, twice * 2 + 1]
-            fours = [
-                tirx.reinterpret("int8x8", tirx.Broadcast(four(q, b, step), 2)).astype("int16x8") for step in steps
-            ]
-            for i, rows in enumerate(halves):
-                low, high = (self._weights(weight, start, step, rows, 8).astype("int16x8") for step in steps)
-                products = low * fours[0] + high * fours[1]
-                added = tirx.call_llvm_pure_intrin("int32x4", self.ADD_PAIRS, products)
-                at = tirx.const(i * self.LANES, "int32")
-                put(pairs, vector(pairs, at, self.LANES) + added, at, self.LANES)
-        for i, rows in enumerate(halves):
-            for r in (0, 1):
-                both = pairs[i * self.LANES + 2 * r] + pairs[i * self.LANES + 2 * r + 1]
-                T.buffer_store(sums, both, [tirx.const(rows + r, "int32")])
+    @staticmethod
+    def prepare(q: Buffer, b: int, k: int) -> Buffer:
+        spread = T.alloc_buffer((b, k * LANES), "int8")
+        with loop(b) as i, loop(k // INPUTS) as step:
+            register = tirx.reinterpret("int8x16", tirx.Broadcast(four(q, i, step), LANES))
+            T.buffer_store(spread, register, [i, tirx.Ramp(step * LANES * INPUTS, 1, LANES * INPUTS)])
+        return spread
+
+    @classmethod
+    def sum(cls, tile: Tile) -> None:
+        if tile.k % (2 * INPUTS):
+            raise EdgegenError(f"a linear with {tile.k} inputs needs a multiple of {2 * INPUTS} on this processor")
+        quarters = range(len(tile.rows) * QUARTERS * tile.blocks)
+        for first in range(0, len(quarters), cls.AT_ONCE):
+            cls._some(tile, list(quarters[first : first + cls.AT_ONCE]))
+
+    @classmethod
+    def _some(cls, tile: Tile, quarters: list[int]) -> None:
+        """The sums of four rows of weights with one of activations, for each of `quarters`, counted as tile.sums is."""
+        # Two registers a quarter, of two rows each: the sum of a row's even pairs, and of its odd ones.
+        pairs = scratch(2 * len(quarters) * LANES, "int32")
+        for i in range(2 * len(quarters)):
+            put(pairs, zeros(LANES), i * LANES, LANES)
+        with loop(tile.k // (2 * INPUTS)) as twice:
+            steps = (twice * 2, twice * 2 + 1)
+            for i, quarter in enumerate(quarters):
+                r, place = divmod(quarter, QUARTERS * tile.blocks)
+                weights = [tile.weights(step, place * LANES, LANES * INPUTS) for step in steps]
+                activations = [cls._activations(tile, tile.rows[r], step) for step in steps]
+                for half in range(2):
+                    products = _product(weights[0], activations[0], half) + _product(weights[1], activations[1], half)
+                    at = (2 * i + half) * LANES
+                    put(pairs, cls._add_pairs(take(pairs, at, LANES), products), at, LANES)
+        for i, quarter in enumerate(quarters):
+            both = [take(pairs, (2 * i + half) * LANES, LANES) for half in range(2)]
+            even, odd = (tirx.Shuffle(both, [first + 2 * j for j in range(LANES)]) for first in range(2))
+            put(tile.sums, even + odd, quarter * LANES, LANES)
+
+    @staticmethod
+    def _activations(tile: Tile, row: Expr, step: Expr) -> Expr:
+        return tile.q[row, tirx.Ramp(step * LANES * INPUTS, 1, LANES * INPUTS)]
+
+    @staticmethod
+    def _add_pairs(total: Expr, products: Expr) -> Expr:
+        return total + tirx.call_llvm_pure_intrin("int32x4", "llvm.aarch64.neon.saddlp.v4i32.v8i16", products)
+
+
+def _product(weights: Expr, activations: Expr, half: int) -> Expr:
+    """The lower or upper halves of two int8x16, multiplied to 16 bits."""
+    lanes = [half * 8 + i for i in range(8)]
+    a, b = (tirx.Shuffle([register], lanes).astype("int16x8") for register in (weights, activations))
+    return a * b
 
 
 class Vmull(Smull):
-    """The same on 32-bit ARM."""
+    """The same on 32-bit ARM, which has half the registers, each of them two of 64 bits."""
 
-    ADD_PAIRS = "llvm.arm.neon.vpaddls.v4i32.v8i16"
+    TILE: ClassVar = ((1, 1), (1, 1))
+    AT_ONCE: ClassVar = 2
+
+    @staticmethod
+    def prepare(q: Buffer, b: int, k: int) -> Buffer:
+        return q
+
+    @staticmethod
+    def _activations(tile: Tile, row: Expr, step: Expr) -> Expr:
+        return tirx.reinterpret("int8x16", tirx.Broadcast(four(tile.q, row, step), LANES))
+
+    @staticmethod
+    def _add_pairs(total: Expr, products: Expr) -> Expr:
+        return tirx.call_llvm_pure_intrin("int32x4", "llvm.arm.neon.vpadals.v4i32.v8i16", total, products)

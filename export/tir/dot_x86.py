@@ -1,29 +1,53 @@
 """int8 products on x86-64: AVX-512 VNNI, and AVX2."""
 
+from typing import ClassVar
+
 from tvm import tirx
 
 from edgegen.export.maths import Expr
-from edgegen.export.tir.dot import BLOCK, INPUTS, ROWS, four, put, vector
-from edgegen.export.tir.lanes import Buffer, loop
+from edgegen.export.tir.dot import INPUTS, ROWS, Tile, four, put, take, zeros
+from edgegen.export.tir.lanes import Buffer, loop, scratch
 
 
 class Vnni:
-    """AVX-512 VNNI: vpdpbusd multiplies unsigned by signed bytes, so activations go in as q + 128."""
+    """AVX-512 VNNI: vpdpbusd multiplies unsigned by signed bytes, so activations are stored as q + 128."""
 
-    def __init__(self, k: int, group: int) -> None:
-        self.k, self.blocks = k, group
+    ZERO: ClassVar = 128
+    LANES: ClassVar = 16
+    TILE: ClassVar = ((1, 4), (4, 4))
+    BUSY: ClassVar = 8  # sums that cover the latency of vpdpbusd
 
-    def group(self, q: Buffer, b: Expr, weight: Buffer, start: Expr, offset: Buffer, row: Expr, sums: Buffer) -> None:
-        for g in range(self.blocks):
-            put(sums, vector(offset, row + g * ROWS, ROWS), tirx.const(g * ROWS, "int32"), ROWS)
-        with loop(self.k // INPUTS) as step:
-            unsigned = four(q, b, step) ^ tirx.const(-0x7F7F7F80, "int32")
-            activations = tirx.reinterpret("int8x64", tirx.Broadcast(unsigned, ROWS))
-            for g in range(self.blocks):
-                at = tirx.const(g * ROWS, "int32")
-                weights = vector(weight, start + (step * self.blocks + g) * BLOCK, BLOCK)
+    @staticmethod
+    def prepare(q: Buffer, b: int, k: int) -> Buffer:
+        return q
+
+    @classmethod
+    def sum(cls, tile: Tile) -> None:
+        # Few sums leave the unit waiting for each other's latency: even and odd steps then have sums of their own.
+        chains = 2 if len(tile.rows) * tile.blocks < cls.BUSY and tile.k % (2 * INPUTS) == 0 else 1
+        count = len(tile.rows) * tile.blocks
+        partial = [tile.sums, *(scratch(count * ROWS, "int32") for _ in range(1, chains))]
+        for i in range(count):
+            start = tile.offset[tirx.Ramp(tile.row + (tile.first + i % tile.blocks) * ROWS, 1, ROWS)]
+            put(partial[0], start, i * ROWS, ROWS)
+            for other in partial[1:]:
+                put(other, zeros(ROWS), i * ROWS, ROWS)
+        with loop(tile.k // (chains * INPUTS)) as turn:
+            for chain, sums in enumerate(partial):
+                cls._step(tile, turn * chains + chain, sums)
+        for other in partial[1:]:
+            for i in range(count):
+                put(tile.sums, take(tile.sums, i * ROWS, ROWS) + take(other, i * ROWS, ROWS), i * ROWS, ROWS)
+
+    @staticmethod
+    def _step(tile: Tile, step: Expr, sums: Buffer) -> None:
+        weights = [tile.weights(step, g * ROWS, ROWS * INPUTS) for g in range(tile.blocks)]
+        for r, row in enumerate(tile.rows):
+            activations = tirx.reinterpret("int8x64", tirx.Broadcast(four(tile.q, row, step), ROWS))
+            for g in range(tile.blocks):
+                at = (r * tile.blocks + g) * ROWS
                 total = tirx.call_llvm_pure_intrin(
-                    "int32x16", "llvm.x86.avx512.vpdpbusd.512", vector(sums, at, ROWS), activations, weights
+                    "int32x16", "llvm.x86.avx512.vpdpbusd.512", take(sums, at, ROWS), activations, weights[g]
                 )
                 put(sums, total, at, ROWS)
 
@@ -31,24 +55,28 @@ class Vnni:
 class Avx2:
     """AVX2: |q| times w with q's sign, as vpmaddubsw wants it; no pair of products exceeds 2 * 127 * 127 < 2^15."""
 
-    LANES = 8  # of int32 in a register: half a block
+    ZERO: ClassVar = 0
+    LANES: ClassVar = 8  # half a block
+    TILE: ClassVar = ((1, 4), (2, 2))
 
-    def __init__(self, k: int, group: int) -> None:
-        self.k, self.blocks = k, group
+    @staticmethod
+    def prepare(q: Buffer, b: int, k: int) -> Buffer:
+        return q
 
-    def group(self, q: Buffer, b: Expr, weight: Buffer, start: Expr, offset: Buffer, row: Expr, sums: Buffer) -> None:
-        halves = 2 * self.blocks
-        ones = tirx.Broadcast(tirx.const(1, "int16"), 16)
-        for h in range(halves):
-            zero = tirx.Broadcast(tirx.const(0, "int32"), self.LANES)
-            put(sums, zero, tirx.const(h * self.LANES, "int32"), self.LANES)
-        with loop(self.k // INPUTS) as step:
-            signed = tirx.reinterpret("int8x32", tirx.Broadcast(four(q, b, step), self.LANES))
-            size = tirx.call_llvm_pure_intrin("int8x32", "llvm.x86.avx2.psign.b", signed, signed)
-            for h in range(halves):
-                at = tirx.const(h * self.LANES, "int32")
-                weights = vector(weight, start + step * self.blocks * BLOCK + h * BLOCK // 2, BLOCK // 2)
-                turned = tirx.call_llvm_pure_intrin("int8x32", "llvm.x86.avx2.psign.b", weights, signed)
-                pairs = tirx.call_llvm_pure_intrin("int16x16", "llvm.x86.avx2.pmadd.ub.sw", size, turned)
-                fours = tirx.call_llvm_pure_intrin("int32x8", "llvm.x86.avx2.pmadd.wd", pairs, ones)
-                put(sums, vector(sums, at, self.LANES) + fours, at, self.LANES)
+    @classmethod
+    def sum(cls, tile: Tile) -> None:
+        halves = 2 * tile.blocks
+        ones = tirx.Broadcast(tirx.const(1, "int16"), 2 * cls.LANES)
+        for i in range(len(tile.rows) * halves):
+            put(tile.sums, zeros(cls.LANES), i * cls.LANES, cls.LANES)
+        with loop(tile.k // INPUTS) as step:
+            for r, row in enumerate(tile.rows):
+                signed = tirx.reinterpret("int8x32", tirx.Broadcast(four(tile.q, row, step), cls.LANES))
+                size = tirx.call_llvm_pure_intrin("int8x32", "llvm.x86.avx2.psign.b", signed, signed)
+                for h in range(halves):
+                    at = (r * halves + h) * cls.LANES
+                    weights = tile.weights(step, h * cls.LANES, cls.LANES * INPUTS)
+                    turned = tirx.call_llvm_pure_intrin("int8x32", "llvm.x86.avx2.psign.b", weights, signed)
+                    pairs = tirx.call_llvm_pure_intrin("int16x16", "llvm.x86.avx2.pmadd.ub.sw", size, turned)
+                    fours = tirx.call_llvm_pure_intrin("int32x8", "llvm.x86.avx2.pmadd.wd", pairs, ones)
+                    put(tile.sums, take(tile.sums, at, cls.LANES) + fours, at, cls.LANES)

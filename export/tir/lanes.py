@@ -9,7 +9,7 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-from edgegen.export.maths import Expr, f32, fma, round_even
+from edgegen.export.maths import Expr, f32, fma, level
 from edgegen.export.quantise import LARGEST, SMALLEST_ROW
 
 LANES = 16  # of every reduction, on every target: one AVX-512 register, four NEON ones
@@ -59,9 +59,20 @@ def loop(extent: Any) -> Iterator[Expr]:
         yield i
 
 
+@contextmanager
+def each(size: int) -> Iterator[Expr]:
+    """The index of `size` elements that do not depend on each other, LANES of them at a time where that divides them.
+
+    Said and not left to LLVM, which gives up on floating-point loops for 32-bit ARM.
+    """
+    lanes = lanes_of(size)
+    with loop(size // lanes) as i, T.vectorized(lanes) as lane:
+        yield i * lanes + lane
+
+
 def fill(buffer: Buffer, size: int, value: Callable[[Expr], Expr]) -> None:
-    """buffer[i] = value(i): elements are independent, so LLVM may take several at once."""
-    with loop(size) as i:
+    """buffer[i] = value(i)."""
+    with each(size) as i:
         store(buffer, value(i), i)
 
 
@@ -70,11 +81,13 @@ def lanes_of(size: int) -> int:
     return gcd(size, LANES)
 
 
-def reduce(size: int, start: float, combine: Callable[[Expr, Expr], Expr], merge: Callable[[Expr, Expr], Expr]) -> Expr:
+def reduce(
+    size: int, start: float, combine: Callable[[Expr, Expr], Expr], combine_lanes: Callable[[Expr, Expr], Expr]
+) -> Expr:
     """The reduction of `size` elements: lane l takes elements l, l + lanes, ... in order; then the halves are merged.
 
-    combine: (what a lane holds, an element's index) -> what it holds then
-    merge:   of two lanes
+    combine:       (what a lane holds, an element's index) -> what it holds then
+    combine_lanes: of two lanes
     """
     lanes = lanes_of(size)
     held = scratch(lanes)
@@ -82,10 +95,15 @@ def reduce(size: int, start: float, combine: Callable[[Expr, Expr], Expr], merge
         store(held, f32(start), lane)
     with loop(size // lanes) as i, T.vectorized(lanes) as lane:
         store(held, combine(held[lane], i * lanes + lane), lane)
+    return merge(held, lanes, combine_lanes)
+
+
+def merge(held: Buffer, lanes: int, combine: Callable[[Expr, Expr], Expr]) -> Expr:
+    """All lanes of held (lanes,) in one, halves first; `held` is used up."""
     half = lanes // 2
     while half:
         with T.vectorized(half) as lane:
-            store(held, merge(held[lane], held[lane + half]), lane)
+            store(held, combine(held[lane], held[lane + half]), lane)
         half //= 2
     return held[0]
 
@@ -99,15 +117,15 @@ def largest_of(size: int, value: Callable[[Expr], Expr], start: float) -> Expr:
     return reduce(size, start, lambda held, i: tirx.max(held, value(i)), tirx.max)
 
 
-def quantise_row(row: Buffer, size: int, q: Buffer, scale: Buffer, b: Expr) -> None:
-    """int8 levels of row (size,) into q[b, :], and what one level is worth into scale[b, 0]."""
+def quantise_row(row: Buffer, size: int, q: Buffer, scale: Buffer, b: Expr, zero: int) -> None:
+    """int8 levels of row (size,), plus `zero`, into q[b, :], and what one level is worth into scale[b, 0]."""
     largest = scratch(1)
     store(largest, largest_of(size, lambda i: tirx.abs(row[i]), SMALLEST_ROW), 0)
     store(scale, largest[0] * f32(1 / LARGEST), b, 0)
     inverse = scratch(1)
     store(inverse, f32(LARGEST) / largest[0], 0)
-    with loop(size) as i:
-        store(q, round_even(row[i], inverse[0]).astype("int8"), b, i)
+    with each(size) as i:
+        store(q, level(row[i], inverse[0], zero), b, i)
 
 
 def negative(x: Expr) -> Expr:

@@ -1,6 +1,7 @@
 """One step of Mamba's convolution and of its selective state space, their states updated in place.
 
-Channels lie side by side in both states, in groups of LANES: conv (b, taps - 1, e), ssm (b, e / LANES, n, LANES).
+Channels lie side by side in both states: conv (b, taps - 1, e), ssm (b, e / LANES, n, LANES).
+zero: what the products that read the quantised row want added to it.
 """
 
 from typing import Any
@@ -9,26 +10,22 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from edgegen.errors import EdgegenError
-from edgegen.export.maths import Expr, exp, f32, fma, sigmoid
-from edgegen.export.tir.lanes import LANES, Buffer, Kernel, loop, quantise_row, scratch, store
+from edgegen.export.maths import Expr, exp_minus_one, f32, fma, sigmoid
+from edgegen.export.tir.lanes import LANES, Buffer, Kernel, each, fill, loop, quantise_row, scratch, store
 
 
-def _kept(position: Buffer, i: Expr) -> Expr:
-    """1, or 0 at position 0, where a row starts anew whatever its state holds."""
-    zero = tirx.const(0, "int64")
-    return tirx.Select(position[i] == zero, f32(0.0), f32(1.0))
+def _forget(state: Buffer, size: int, position: Buffer, i: Expr, place: Any) -> None:
+    """Clear the `size` numbers of a state at position 0, where a row starts anew whatever its state holds."""
+    extent = tirx.Select(position[i] == tirx.const(0, "int64"), tirx.const(size, "int32"), tirx.const(0, "int32"))
+    with loop(extent) as k:
+        store(state, f32(0.0), *place(k))
 
 
-def _past(state: Expr, kept: Expr) -> Expr:
-    """The state where it is kept, else 0: a Select, because 0 times what a bad state may hold is not 0."""
-    return tirx.Select(kept > f32(0.0), state, f32(0.0))
-
-
-def conv_quantise(b: int, e: int, taps: int) -> Any:
+def conv_quantise(b: int, e: int, taps: int, zero: int) -> Any:
     """silu of the causal convolution of u (b, e) with weight (taps, e) and bias (e,), and the same quantised.
 
     position int64 (b,); conv (b, taps - 1, e), the last inputs, oldest first, is updated in place.
-    Returns y (b, e), q int8 (b, e), scale (b, 1).
+    Returns y (b, e), q int8 (b, e) plus `zero`, scale (b, 1).
     """
     with Kernel("conv_quantise") as kernel:
         u = kernel.tensor("u", (b, e))
@@ -37,62 +34,86 @@ def conv_quantise(b: int, e: int, taps: int) -> Any:
         conv = kernel.tensor("conv", (b, taps - 1, e))
         y = kernel.tensor("y", (b, e))
         q, scale = kernel.tensor("q", (b, e), "int8"), kernel.tensor("scale", (b, 1))
-        row, keep = scratch(e), scratch(1)
+        row = scratch(e)
         with loop(b) as i:
-            store(keep, _kept(position, i), 0)
-            with loop(e) as k:
+            for tap in range(taps - 1):
+                _forget(conv, e, position, i, lambda k, tap=tap: (i, tap, k))
+            with each(e) as k:
                 total = bias[k]
                 for tap in range(taps - 1):
-                    total = fma(_past(conv[i, tap, k], keep[0]), weight[tap, k], total)
+                    total = fma(conv[i, tap, k], weight[tap, k], total)
                 store(row, fma(u[i, k], weight[taps - 1, k], total), k)
-                for tap in range(taps - 2):
-                    store(conv, _past(conv[i, tap + 1, k], keep[0]), i, tap, k)
+            for tap in range(taps - 2):
+                with each(e) as k:
+                    store(conv, conv[i, tap + 1, k], i, tap, k)
+            with each(e) as k:
                 store(conv, u[i, k], i, taps - 2, k)
-            with loop(e) as k:
-                store(row, row[k] * sigmoid(row[k]), k)
-            with loop(e) as k:
+            fill(row, e, lambda k: row[k] * sigmoid(row[k]))
+            with each(e) as k:
                 store(y, row[k], i, k)
-            quantise_row(row, e, q, scale, i)
+            quantise_row(row, e, q, scale, i, zero)
     return kernel.function
 
 
-def scan_quantise(b: int, e: int, n: int) -> Any:
-    """One step of the selective scan, its skip and its gate, quantised: q int8 (b, e), scale (b, 1).
+CHAINS = 4  # of powers, each independent of the others
 
-        h <- exp(delta A) h + (delta u) B,    y = (h C + D u) silu(z)        (Gu and Dao 2023, equations 2 and 4)
 
-    delta, u, z (b, e); B, C (b, n); A (e / LANES, n, LANES); D (e,); position int64 (b,); ssm (b, e / LANES, n, LANES)
+def scan_quantise(b: int, e: int, n: int, lanes: int, zero: int) -> Any:
+    """One step of the selective scan, its skip and its gate, quantised: q int8 (b, e) plus `zero`, scale (b, 1).
+
+        h_j <- e^(j delta rate) h_j + delta u B_j,    y = (sum_j h_j C_j + D u) silu(z)        j = 1 .. n
+
+    (Gu and Dao 2023, equations 2 and 4, with A_j = j * rate.) One exponential serves a channel: its powers follow by
+    multiplication, and as m_j = e^(j delta rate) - 1, of which a decay near 1 keeps every digit:
+
+        m_(a + b) = m_a + m_b + m_a m_b,    e^(j delta rate) h = h + m_j h
+
+    delta, u, z (b, e); B, C (b, n); rate, D (e,), rate < 0; position int64 (b,); ssm (b, e / LANES, n, LANES)
+    lanes: channels at a time, of no account for the result
     """
     if e % LANES:
         raise EdgegenError(f"an inner width of {e} is not a multiple of {LANES}, which the scan kernel needs")
     with Kernel("scan_quantise") as kernel:
         delta, u, z = (kernel.tensor(name, (b, e)) for name in ("delta", "u", "z"))
         B, C = kernel.tensor("B", (b, n)), kernel.tensor("C", (b, n))
-        A, D = kernel.tensor("A", (e // LANES, n, LANES)), kernel.tensor("D", (e,))
+        rate, D = kernel.tensor("rate", (e,)), kernel.tensor("D", (e,))
         position = kernel.tensor("position", (b,), "int64")
         ssm = kernel.tensor("ssm", (b, e // LANES, n, LANES))
         q, scale = kernel.tensor("q", (b, e), "int8"), kernel.tensor("scale", (b, 1))
-        row, keep = scratch(e), scratch(1)
-        read, step, added = scratch(LANES), scratch(LANES), scratch(LANES)
+        row = scratch(e)
+        powers = [scratch(lanes) for _ in range(CHAINS)]
+        total, added = scratch(lanes), scratch(lanes)
         with loop(b) as i:
-            store(keep, _kept(position, i), 0)
-            with loop(e // LANES) as g:
-                with T.vectorized(LANES) as lane:
-                    store(read, f32(0.0), lane)
-                with T.vectorized(LANES) as lane:
-                    store(step, delta[i, g * LANES + lane], lane)
-                with T.vectorized(LANES) as lane:
-                    store(added, delta[i, g * LANES + lane] * u[i, g * LANES + lane], lane)
-                with loop(n) as j:
-                    with T.vectorized(LANES) as lane:
-                        decay = exp(step[lane] * A[g, j, lane])
-                        past = _past(ssm[i, g, j, lane], keep[0])
-                        store(ssm, fma(decay, past, added[lane] * B[i, j]), i, g, j, lane)
-                    with T.vectorized(LANES) as lane:
-                        store(read, fma(ssm[i, g, j, lane], C[i, j], read[lane]), lane)
-                with T.vectorized(LANES) as lane:
-                    store(row, fma(D[g * LANES + lane], u[i, g * LANES + lane], read[lane]), g * LANES + lane)
-            with loop(e) as k:
-                store(row, row[k] * (z[i, k] * sigmoid(z[i, k])), k)
-            quantise_row(row, e, q, scale, i)
+            _forget(ssm, e * n, position, i, lambda k: (i, k // (n * LANES), k // LANES % n, k % LANES))
+            with loop(e // lanes) as part:
+                group, first = part // (LANES // lanes), part % (LANES // lanes) * lanes
+                with T.vectorized(lanes) as lane:
+                    channel = part * lanes + lane
+                    store(powers[0], exp_minus_one(delta[i, channel] * rate[channel]), lane)
+                    store(added, delta[i, channel] * u[i, channel], lane)
+                    store(total, D[channel] * u[i, channel], lane)
+                for j in range(1, CHAINS):
+                    with T.vectorized(lanes) as lane:
+                        store(powers[j], _both(powers[j // 2][lane], powers[(j - 1) // 2][lane]), lane)
+                step = scratch(lanes)
+                with T.vectorized(lanes) as lane:
+                    store(step, powers[CHAINS - 1][lane], lane)
+                for j in range(n):
+                    with T.vectorized(lanes) as lane:
+                        power = powers[j % CHAINS]
+                        if j >= CHAINS:
+                            store(power, _both(power[lane], step[lane]), lane)
+                        place = (i, group, j, first + lane)
+                        past = ssm[place]
+                        store(ssm, fma(power[lane], past, fma(added[lane], B[i, j], past)), *place)
+                        store(total, fma(ssm[place], C[i, j], total[lane]), lane)
+                with T.vectorized(lanes) as lane:
+                    store(row, total[lane], part * lanes + lane)
+            fill(row, e, lambda k: row[k] * (z[i, k] * sigmoid(z[i, k])))
+            quantise_row(row, e, q, scale, i, zero)
     return kernel.function
+
+
+def _both(a: Expr, b: Expr) -> Expr:
+    """e^(x + y) - 1 from a = e^x - 1 and b = e^y - 1."""
+    return fma(a, b, a + b)

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from edgegen.export.fuse import DOMAIN, fuse
+from edgegen.export.fuse import DOMAIN, LEGAL, fuse
 from edgegen.export.quantise import quantise
 
 Graphs = Callable[[str, str], Path]
@@ -27,7 +27,7 @@ def expected(arch: str, layers: int) -> dict[str, int]:
         each |= {"AddedLinear": 1, "Linear": 2}
     every = Counter({op: layers * count for op, count in each.items()})
     # Around the blocks: the table, the last norm, the head.
-    return dict(every + Counter(["Embedding", "NormQuantise", "Linear"]))
+    return dict(every + Counter(["Embedding", "NormQuantise", "Head"]))
 
 
 @pytest.mark.parametrize(("arch", "size"), LAYERS)
@@ -40,6 +40,8 @@ def test_every_operator_is_fused(graphs: Graphs, arch: str, size: str) -> None:
         assert node.domain == DOMAIN or node.op_type == "Split" or node.input[0] in weights
         assert node.domain == DOMAIN or node.op_type in ("Split", "Transpose")
     assert [value.name for value in fused.graph.output] == [value.name for value in model.graph.output]
+    token, position, *states = (value.name for value in model.graph.input)
+    assert [value.name for value in fused.graph.input] == [token, position, LEGAL, *states]
 
 
 @pytest.mark.parametrize("arch", ["llama", "mamba"])

@@ -44,7 +44,7 @@ def test_a_call_reads_what_is_there(programs: Programs, arch: str, width: int) -
 @ARCHS
 def test_states_are_updated_in_place_by_one_call_each(programs: Programs, arch: str) -> None:
     program = programs(arch, 2, "avx2")
-    states = {tensor.name for tensor in program.inputs[2:]}
+    states = {tensor.name for tensor in program.inputs[3:]}
     readers = Counter(tensor.name for call in program.calls for tensor in call.reads if tensor.name in states)
     assert readers == dict.fromkeys(states, 1)
     assert len(states) == {"llama": 4, "mamba": 6}[arch]
@@ -128,6 +128,15 @@ def step(draw: st.DrawFn) -> Program:
 @given(step())
 def test_no_two_live_tensors_of_any_step_overlap(program: Program) -> None:
     assert_no_live_tensors_overlap(program, plan(program))
+
+
+def test_logits_that_are_no_product_are_refused(graphs: Graphs) -> None:
+    model = quantise(onnx.load(graphs("llama", "tiny")))
+    last = next(node for node in model.graph.node if node.output[0] == "logits")
+    last.output[0] = "below"
+    model.graph.node.append(helper.make_node("Transpose", ["below"], ["logits"], perm=[0, 1]))
+    with pytest.raises(EdgegenError, match="does not end in a product that gives the logits"):
+        lower(fuse(model), 1, "avx2")
 
 
 def test_an_operator_that_no_kernel_computes_is_refused(graphs: Graphs) -> None:

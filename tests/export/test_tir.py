@@ -1,4 +1,4 @@
-"""Each kernel against numpy in float64, at sizes that fill no register evenly."""
+"""Each kernel in each instruction set against numpy in float64, at sizes that fill no register evenly."""
 
 import functools
 from collections.abc import Callable
@@ -14,43 +14,65 @@ from edgegen.export import tir
 from edgegen.export.quantise import LARGEST, SMALLEST_ROW
 from edgegen.export.tir import dot
 from edgegen.export.tir.lanes import LANES
+from edgegen.export.tir.products import DOTS
 
 F32, I8 = np.float32, np.int8
 ROWS = 3
 # (inputs, rows of the weight): one block, many that share no factor, padded ones in one group and in several.
-LINEARS = ((4, 16), (12, 5), (20, 176), (36, 37), (8, 130), (516, 48))
+LINEARS = ((8, 16), (24, 5), (40, 176), (72, 37), (8, 130), (520, 48))
+WIDE_ROWS = 7  # more than any tile has, and no multiple of one
+HEAD = (24, 200)  # four groups of blocks, the last of them half padding
 EPS = 1e-5
-HEADS, WIDTH, SLOTS, TEMPERATURE = 3, 6, 5, 0.4
-INNER, TAPS, STATE = 2 * LANES, 4, 5
+HEADS, WIDTH, SLOTS, STEPS, TEMPERATURE = 3, 6, 2 * LANES, 19, 0.4
+INNER, TAPS, STATE = 2 * LANES, 4, 6
 
 
 def kernels_of(instructions: str) -> dict[str, Any]:
+    zero, lanes = DOTS[instructions].ZERO, DOTS[instructions].LANES
     made = {
-        "row_quantise": tir.row_quantise(ROWS, 20),
-        "odd_row_quantise": tir.row_quantise(ROWS, 7),
-        "norm_quantise": tir.norm_quantise(ROWS, 36, EPS),
-        "gate_quantise": tir.gate_quantise(ROWS, 20),
-        "attention_quantise": tir.attention_quantise(ROWS, HEADS, WIDTH, SLOTS, TEMPERATURE),
-        "conv_quantise": tir.conv_quantise(ROWS, 20, TAPS),
-        "scan_quantise": tir.scan_quantise(ROWS, INNER, STATE),
+        "row_quantise": tir.row_quantise(ROWS, 20, zero),
+        "odd_row_quantise": tir.row_quantise(ROWS, 7, zero),
+        "norm_quantise": tir.norm_quantise(ROWS, 36, EPS, zero),
+        "gate_quantise": tir.gate_quantise(ROWS, 20, zero),
+        "attention_quantise": tir.attention_quantise(ROWS, HEADS, WIDTH, SLOTS, STEPS, TEMPERATURE, zero),
+        "conv_quantise": tir.conv_quantise(ROWS, 20, TAPS, zero),
+        "scan_quantise": tir.scan_quantise(ROWS, INNER, STATE, lanes, zero),
         "embedding": tir.embedding(ROWS, 37, 12),
+        "head": tir.head(WIDE_ROWS, *HEAD, instructions),
+        "wide": tir.linear(WIDE_ROWS, 24, 37, instructions),
     }
     for k, n in LINEARS:
         made[f"linear_{k}_{n}"] = tir.linear(ROWS, k, n, instructions)
-    made["biased"] = tir.linear(ROWS, 12, 37, instructions, (37,))
-    made["residual"] = tir.linear(ROWS, 12, 37, instructions, (ROWS, 37))
-    made["positive"] = tir.linear(ROWS, 12, 37, instructions, (37,), positive=True)
+        made[f"narrow_{k}_{n}"] = tir.linear(1, k, n, instructions)
+    made["biased"] = tir.linear(ROWS, 24, 37, instructions, (37,))
+    made["residual"] = tir.linear(ROWS, 24, 37, instructions, (ROWS, 37))
+    made["positive"] = tir.linear(ROWS, 24, 37, instructions, (37,), positive=True)
     return made
 
 
+Compiled = Callable[[str], compiled.Kernels]
+
+
 @pytest.fixture(scope="module")
-def compiled_for(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], compiled.Kernels]:
+def compiled_for(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
     return functools.cache(lambda name: compiled.load(kernels_of(name), name, tmp_path_factory.mktemp("kernels")))
 
 
-@pytest.fixture(params=["avx2", "vnni"])
-def kernels(request: pytest.FixtureRequest, compiled_for: Callable[[str], compiled.Kernels]) -> compiled.Kernels:
+@pytest.fixture(params=compiled.DOTS)
+def kernels(request: pytest.FixtureRequest, compiled_for: Compiled) -> compiled.Kernels:
     return compiled_for(request.param)
+
+
+def stored(kernels: compiled.Kernels, q: Array) -> Array:
+    """Levels as the products of that instruction set want them in memory."""
+    return (q.astype(int) + DOTS[kernels.variant.dot].ZERO).astype(np.uint8).view(I8)
+
+
+def levels(kernels: compiled.Kernels, q: Array) -> Array:
+    """Levels -127 .. 127 out of what a kernel has stored."""
+    zero = DOTS[kernels.variant.dot].ZERO
+    result: Array = q.view(np.uint8).astype(int) - zero if zero else q.astype(int)
+    return result
 
 
 def normal(*shape: int, seed: int = 0) -> Array:
@@ -82,20 +104,20 @@ def test_row_quantise(kernels: compiled.Kernels, name: str, size: int) -> None:
     q, scale, _ = kernels(name, [x], int8_row(ROWS, size))
     largest = np.maximum(np.abs(x).max(1, keepdims=True), F32(SMALLEST_ROW))
     assert (scale == largest * F32(1 / LARGEST)).all()
-    assert (q == np.rint(x.astype(np.float64) * (F32(LARGEST) / largest))).all()
+    assert (levels(kernels, q) == np.rint(x.astype(np.float64) * (F32(LARGEST) / largest))).all()
 
 
 def test_norm_quantise(kernels: compiled.Kernels) -> None:
     x, gain = normal(ROWS, 36) * F32(3), normal(36)
     q, scale, *_ = kernels("norm_quantise", [x, gain], int8_row(ROWS, 36))
     wide = x.astype(np.float64)
-    assert_quantises(q, scale, wide / np.sqrt((wide**2).mean(1, keepdims=True) + EPS) * gain)
+    assert_quantises(levels(kernels, q), scale, wide / np.sqrt((wide**2).mean(1, keepdims=True) + EPS) * gain)
 
 
 def test_gate_quantise(kernels: compiled.Kernels) -> None:
     x = normal(ROWS, 40) * F32(5)
     q, scale, _ = kernels("gate_quantise", [x], int8_row(ROWS, 20))
-    assert_quantises(q, scale, silu(x[:, :20]) * x[:, 20:])
+    assert_quantises(levels(kernels, q), scale, silu(x[:, :20]) * x[:, 20:])
 
 
 def rotated(x: Array, cos: Array, sin: Array) -> Array:
@@ -106,9 +128,9 @@ def rotated(x: Array, cos: Array, sin: Array) -> Array:
 
 def test_attention_quantise(kernels: compiled.Kernels) -> None:
     d = HEADS * WIDTH
-    qkv, angle = normal(ROWS, 3 * d), normal(SLOTS, WIDTH // 2)
+    qkv, angle = normal(ROWS, 3 * d), normal(STEPS, WIDTH // 2)
     cos, sin = np.cos(angle), np.sin(angle)
-    position = np.array([0, 2, SLOTS - 1])
+    position = np.array([0, LANES - 1, STEPS - 1])
     key, value = normal(ROWS, SLOTS, d, seed=1), normal(ROWS, SLOTS, d, seed=2)
     for row, at in enumerate(position):
         # What stands at slots to come is of no account, whatever it is.
@@ -127,7 +149,7 @@ def test_attention_quantise(kernels: compiled.Kernels) -> None:
         values = new_value[row, : at + 1].reshape(at + 1, HEADS, WIDTH).transpose(1, 0, 2)
         weights = np.exp(TEMPERATURE * np.einsum("hw,hwt->ht", query, keys))
         mixed = np.einsum("ht,htw->hw", weights / weights.sum(1, keepdims=True), values)
-        assert_quantises(q[row : row + 1], scale[row : row + 1], mixed.reshape(1, d))
+        assert_quantises(levels(kernels, q[row : row + 1]), scale[row : row + 1], mixed.reshape(1, d))
 
 
 def test_conv_quantise(kernels: compiled.Kernels) -> None:
@@ -142,26 +164,29 @@ def test_conv_quantise(kernels: compiled.Kernels) -> None:
     assert (new == window[:, 1:]).all()
     expected = silu((window.astype(np.float64) * weight).sum(1) + bias)
     np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-6)
-    assert_quantises(q, scale, expected)
+    assert_quantises(levels(kernels, q), scale, expected)
 
 
 def test_scan_quantise(kernels: compiled.Kernels) -> None:
     delta, u, z = np.abs(normal(ROWS, INNER)) / 4, normal(ROWS, INNER, seed=1), normal(ROWS, INNER, seed=2)
     B, C, D = normal(ROWS, STATE), normal(ROWS, STATE, seed=1), normal(INNER)
-    A, state = -np.abs(normal(INNER, STATE)) * F32(8), normal(ROWS, INNER, STATE)
+    # Rates at which a channel forgets at once, and at which it hardly does.
+    rate, state = -np.abs(normal(INNER)) * F32(8), normal(ROWS, INNER, STATE)
+    rate[:3] = -1e-4, -50.0, -1e4
+    A = rate[:, None] * np.arange(1, STATE + 1)
     position = np.array([5, 0, 1])
 
     def grouped(x: Array) -> Array:
         """(..., e, n) as the kernel has it, (..., e / LANES, n, LANES)."""
         return np.ascontiguousarray(x.reshape(*x.shape[:-2], -1, LANES, STATE).swapaxes(-1, -2))
 
-    reads = [delta, u, z, B, C, grouped(A), D, position, grouped(state)]
+    reads = [delta, u, z, B, C, rate, D, position, grouped(state)]
     q, scale, *_, new = kernels("scan_quantise", reads, int8_row(ROWS, INNER))
     state[1] = 0
     decay = np.exp(delta.astype(np.float64)[..., None] * A)
     expected = decay * state + (delta * u)[..., None] * B[:, None]
     np.testing.assert_allclose(new, grouped(expected), rtol=1e-5, atol=1e-6)
-    assert_quantises(q, scale, ((expected * C[:, None]).sum(-1) + D * u) * silu(z))
+    assert_quantises(levels(kernels, q), scale, ((expected * C[:, None]).sum(-1) + D * u) * silu(z))
 
 
 def weight_of(k: int, n: int) -> Array:
@@ -171,8 +196,8 @@ def weight_of(k: int, n: int) -> Array:
     return weight
 
 
-def activations(k: int) -> Array:
-    q = np.random.default_rng(k).integers(-LARGEST, LARGEST + 1, (ROWS, k)).astype(I8)
+def activations(k: int, rows: int = ROWS) -> Array:
+    q = np.random.default_rng(k).integers(-LARGEST, LARGEST + 1, (rows, k)).astype(I8)
     q[1], q[2] = LARGEST, -LARGEST
     return q
 
@@ -184,18 +209,50 @@ def packed(weight: Array) -> list[Array]:
 @pytest.mark.parametrize(("k", "n"), LINEARS)
 def test_sums_are_exact_and_padding_is_not_written(kernels: compiled.Kernels, k: int, n: int) -> None:
     weight, q = weight_of(k, n), activations(k)
+    expected = q.astype(int) @ weight.astype(int).T
+    rest = [*packed(weight), np.ones(n, F32)]
     ones = np.ones((ROWS, 1), F32)
-    (y, *_) = kernels(f"linear_{k}_{n}", [q, ones, *packed(weight), np.ones(n, F32)], [((ROWS, n), F32)])
+    (y, *_) = kernels(f"linear_{k}_{n}", [stored(kernels, q), ones, *rest], [((ROWS, n), F32)])
+    assert (y == expected).all()
+    for row in range(ROWS):
+        (y, *_) = kernels(f"narrow_{k}_{n}", [stored(kernels, q[row : row + 1]), ones[:1], *rest], [((1, n), F32)])
+        assert (y == expected[row : row + 1]).all()
+
+
+def test_rows_beside_whole_tiles_are_summed_too(kernels: compiled.Kernels) -> None:
+    weight, q = weight_of(24, 37), activations(24, WIDE_ROWS)
+    reads = [stored(kernels, q), np.ones((WIDE_ROWS, 1), F32), *packed(weight), np.ones(37, F32)]
+    (y, *_) = kernels("wide", reads, [((WIDE_ROWS, 37), F32)])
     assert (y == q.astype(int) @ weight.astype(int).T).all()
+
+
+LEGAL = ([0, 200], [0, 64], [0, 0], [63, 65], [130, 131], [7, 7], [199, 200])
+
+
+@pytest.mark.parametrize("turn", range(len(LEGAL)))
+def test_a_head_computes_what_is_legal(kernels: compiled.Kernels, turn: int) -> None:
+    k, n = HEAD
+    weight, q = weight_of(k, n), activations(k, WIDE_ROWS)
+    legal = np.roll(np.array(LEGAL, np.int32), turn, axis=0)
+    if turn == 0:
+        legal[:] = LEGAL[0]
+    reads = [stored(kernels, q), np.ones((WIDE_ROWS, 1), F32), *packed(weight), np.ones(n, F32), legal]
+    (y, *_) = kernels("head", reads, [((WIDE_ROWS, n), F32)])
+    expected = q.astype(int) @ weight.astype(int).T
+    for row, (low, high) in enumerate(legal):
+        assert (y[row, low:high] == expected[row, low:high]).all()
+        if low == high:
+            assert (y[row].view(np.uint8) == compiled.UNTOUCHED).all()
 
 
 @pytest.mark.parametrize("name", ["biased", "residual", "positive"])
 def test_what_a_linear_adds(kernels: compiled.Kernels, name: str) -> None:
-    k, n = 12, 37
+    k, n = 24, 37
     weight, q = weight_of(k, n), activations(k)
     scale, weight_scale = np.abs(normal(ROWS, 1)), np.abs(normal(n)) / F32(1e4)
     added = normal(ROWS, n) if name == "residual" else normal(n)
-    (y, *_) = kernels(name, [q, scale, *packed(weight), weight_scale, added], [((ROWS, n), F32)])
+    reads = [stored(kernels, q), scale, *packed(weight), weight_scale, added]
+    (y, *_) = kernels(name, reads, [((ROWS, n), F32)])
     total = (q.astype(int) @ weight.astype(int).T).astype(np.float64) * scale * weight_scale + added
     np.testing.assert_allclose(y, np.logaddexp(0, total) if name == "positive" else total, rtol=2e-6, atol=1e-6)
 
@@ -212,16 +269,18 @@ def test_a_width_that_does_not_pack_is_refused() -> None:
         dot.pack(np.zeros((16, 6), I8))
 
 
-def test_both_variants_give_the_same_bits(compiled_for: Callable[[str], compiled.Kernels]) -> None:
+@pytest.mark.parametrize("name", [name for name in compiled.DOTS if name != "avx2"])
+def test_every_variant_gives_the_bits_of_avx2(compiled_for: Compiled, name: str) -> None:
     d = HEADS * WIDTH
-    position = np.array([0, 2, 4])
+    avx2, other = compiled_for("avx2"), compiled_for(name)
+    position = np.array([0, 2, 18])
     cases: dict[str, tuple[list[Array], list[tuple[tuple[int, ...], type]]]] = {
         "norm_quantise": ([normal(ROWS, 36), normal(36)], int8_row(ROWS, 36)),
         "gate_quantise": ([normal(ROWS, 40) * F32(9)], int8_row(ROWS, 20)),
         "attention_quantise": (
             [
                 normal(ROWS, 3 * d),
-                *(normal(SLOTS, WIDTH // 2, seed=i) for i in range(2)),
+                *(normal(STEPS, WIDTH // 2, seed=i) for i in range(2)),
                 position,
                 normal(ROWS, d, SLOTS),
                 normal(ROWS, SLOTS, d),
@@ -236,19 +295,21 @@ def test_both_variants_give_the_same_bits(compiled_for: Callable[[str], compiled
             [
                 *(np.abs(normal(ROWS, INNER, seed=i)) for i in range(3)),
                 *(normal(ROWS, STATE, seed=i) for i in range(2)),
-                -np.abs(normal(INNER // LANES, STATE, LANES)),
+                -np.abs(normal(INNER)),
                 normal(INNER),
                 position,
                 normal(ROWS, INNER // LANES, STATE, LANES),
             ],
             int8_row(ROWS, INNER),
         ),
-        "positive": (
-            [activations(12), normal(ROWS, 1), *packed(weight_of(12, 37)), normal(37) / F32(1e4), normal(37)],
-            [((ROWS, 37), F32)],
-        ),
     }
-    avx2, vnni = compiled_for("avx2"), compiled_for("vnni")
-    for name, (reads, writes) in cases.items():
-        for one, other in zip(avx2(name, reads, writes), vnni(name, reads, writes), strict=True):
-            assert one.tobytes() == other.tobytes(), name
+    for kernel, (reads, writes) in cases.items():
+        one, two = avx2(kernel, reads, writes), other(kernel, reads, writes)
+        for left, right, (_, kind) in zip(one, two, [*writes, *((x.shape, x.dtype.type) for x in reads)], strict=True):
+            if kind is I8:
+                assert (levels(avx2, left) == levels(other, right)).all(), kernel
+            else:
+                assert left.tobytes() == right.tobytes(), kernel
+    rest = [normal(ROWS, 1), *packed(weight_of(24, 37)), normal(37) / F32(1e4), normal(37)]
+    sums = [k("positive", [stored(k, activations(24)), *rest], [((ROWS, 37), F32)])[0] for k in (avx2, other)]
+    assert sums[0].tobytes() == sums[1].tobytes()

@@ -1,4 +1,6 @@
-/* A model without weights: logits are a hash of all tokens of a row so far. tests/runtime/mock_host.py is the same in numpy. */
+/* A model without weights: logits are a hash of all tokens of a row so far, those that were not asked for no numbers.
+ * tests/runtime/mock_host.py is the same in numpy. */
+#include <math.h>
 #include <stdint.h>
 
 #include "model.h"
@@ -21,7 +23,8 @@ static uint32_t mix(uint32_t h) {
     return h ^ (h >> 16);
 }
 
-const float *edgegen_model_step(int width, void *memory, const int32_t *tokens, const int32_t *positions) {
+const float *edgegen_model_step(int width, void *memory, const int32_t *tokens, const int32_t *positions,
+                                const int32_t *legal) {
     uint32_t *hashes = memory;
     float *logits = (float *)memory + width;
     for (int row = 0; row < width; row++) {
@@ -30,6 +33,7 @@ const float *edgegen_model_step(int width, void *memory, const int32_t *tokens, 
         for (int32_t v = 0; v < edgegen_codec.vocabulary; v++) {
             float *logit = &logits[(size_t)row * (size_t)edgegen_codec.vocabulary + (size_t)v];
             *logit = (float)(mix(hashes[row] + (uint32_t)v) >> 8) * 0x1p-21f + (v == edgegen_codec.end ? END_BOOST : 0);
+            if (v < legal[2 * row] || v >= legal[2 * row + 1]) *logit = NAN;
         }
     }
     return logits;
