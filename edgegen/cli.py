@@ -134,12 +134,14 @@ def generate(
     batch: Annotated[int | None, typer.Option(help="Flows at a time; changes the speed only.")] = None,
     engine: Annotated[str, typer.Option(help="auto, native or onnxruntime.")] = "auto",
     temperature: Annotated[float, typer.Option(help="0 for the likeliest packets; 1 as trained.")] = 1.0,
+    min_packets: Annotated[int, typer.Option(help="Packets that every flow has at least.")] = 1,
+    threads: Annotated[int, typer.Option(help="Of the native engine; changes the speed only.")] = 1,
 ) -> None:
     """Generate labelled flows from a bundle."""
     from edgegen import runtime
     from edgegen.writers import write_flows
 
-    flows = runtime.generate(bundle, n, label, seed, batch, engine, temperature, first)
+    flows = runtime.generate(bundle, n, label, seed, batch, engine, temperature, first, min_packets, threads)
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import track

@@ -114,15 +114,18 @@ class Codec:
             raise EdgegenError(f"label {name!r} is unknown to this generator; it knows: {known}")
         return self.label_base + self.label_index[name]
 
-    def legal(self, position: int) -> tuple[int, int]:
-        """Token ids [low, high) that may stand at `position` (1 is the first after the label)."""
+    def legal(self, position: int, min_packets: int = 1) -> tuple[int, int]:
+        """Token ids [low, high) that may stand at `position` (1 is the first after the label).
+
+        min_packets: <end> may not stand before as many packets
+        """
         if not 1 <= position < self.length:
             raise EdgegenError(f"position {position} is outside 1..{self.length - 1}")
         if position == self.length - 1:
             return self.end, self.end + 1
         if self.has_iat and position % 2 == 0:
             return (0, 1) if position == 2 else (0, self.iat_bins)
-        return self.packet_base, self.end + (position > 1)
+        return self.packet_base, self.end + ((position - 1) // self.tokens_per_packet >= min_packets)
 
     def encode(self, flow: Flow) -> list[int]:
         """Tokens of `flow`, cut to max_packets: pl exact up to max_pl, iat within its bin."""

@@ -31,9 +31,9 @@ from edgegen.export.quantise import quantise
 from edgegen.export.step_graph import step_graph
 from edgegen.export.targets import Target
 from edgegen.models import Generator
-from edgegen.runtime.engine import golden_hash
+from edgegen.runtime.engine import collect, golden_hash
 from edgegen.runtime.native import NativeEngine
-from edgegen.runtime.sampling import draw_labels
+from edgegen.runtime.request import Request
 
 WIDTHS = (1, 16)
 GOLDEN_SEED, GOLDEN_COUNT = 7, 64
@@ -130,10 +130,9 @@ def _library(int8: Path, codec: Codec, model: Generator, target: Target, folder:
 def _gate(model: Generator, codec: Codec, fp32: Path, int8: Path, library: Path) -> list[Check]:
     wide, narrow = (NativeEngine(library, codec, width) for width in (WIDTHS[-1], 1))
     try:
-        labels = draw_labels(codec, GOLDEN_SEED, 0, FLOWS).tolist()
-        prompts = wide.generate(labels, GOLDEN_SEED, 0, 1.0)
+        prompts = collect(wide, codec, Request(FLOWS, GOLDEN_SEED))
         checks = compare(model, codec, fp32, int8, wide, prompts)
-        alone = narrow.generate(labels[:GOLDEN_COUNT], GOLDEN_SEED, 0, 1.0)
+        alone = collect(narrow, codec, Request(GOLDEN_COUNT, GOLDEN_SEED))
         same = np.mean((alone.tokens == prompts.tokens[:GOLDEN_COUNT]).all(1))
         checks.append(Check(f"same flow alone and in a batch of {wide.width}", float(same), 1.0, bool(same == 1.0)))
     finally:

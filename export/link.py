@@ -38,7 +38,7 @@ def _zig(
     target: Target,
     out: str,
 ) -> Path:
-    command = [sys.executable, "-m", "ziglang", "cc", *mode, f"-mcpu={target.host_cpu}", *FLAGS, *SMALL]
+    command = [sys.executable, "-m", "ziglang", "cc", *mode, f"-mcpu={target.host_cpu}", *FLAGS, *SMALL, "-pthread"]
     command += ["-o", out, *generated, *map(str, host), *map(str, objects)]
     result = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if result.returncode:

@@ -4,6 +4,7 @@ A C library's expf differs between libraries, and LLVM contracts `a * b + c` dif
 use nothing but IEEE add, multiply, divide and explicit fused multiply-adds, and no table.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from tvm import tirx
@@ -35,6 +36,12 @@ def fma(a: Expr, b: Expr, c: Expr) -> Expr:
     return tirx.call_llvm_pure_intrin("float32", "llvm.fma", a, b, c)
 
 
+def let(value: Expr, body: Callable[[Expr], Expr]) -> Expr:
+    """body(value), where the value is computed once: an expression is a tree, in which it would stand at each use."""
+    name = tirx.Var("let", value.ty)
+    return tirx.Let(name, value, body(name))
+
+
 def _horner(series: tuple[float, ...], x: Expr) -> Expr:
     result = f32(series[0])
     for coefficient in series[1:]:
@@ -57,27 +64,36 @@ def _shifted(x: Expr, factor: Expr | None = None) -> Expr:
     return fma(x, f32(1.0) if factor is None else factor, f32(ROUND))
 
 
-def _reduced(x: Expr) -> tuple[Expr, Expr]:
-    """(2^n's exponent bits, r) with x = n ln 2 + r, after Cody and Waite; LOWEST <= x <= HIGHEST."""
-    shifted = _shifted(x, f32(LOG2_E))
-    n = shifted - f32(ROUND)
-    r = fma(n, f32(-LN2_LOW), fma(n, f32(-LN2_HIGH), x))
-    # All of ROUND's own bits are shifted out.
-    return tirx.reinterpret("int32", shifted) << tirx.const(MANTISSA_BITS, "int32"), r
+def _reduced(x: Expr, body: Callable[[Expr, Expr], Expr]) -> Expr:
+    """body(2^n's exponent bits, r) with x = n ln 2 + r, after Cody and Waite; LOWEST <= x <= HIGHEST."""
+
+    def of_shifted(x: Expr, shifted: Expr) -> Expr:
+        n = shifted - f32(ROUND)
+        # All of ROUND's own bits are shifted out.
+        exponent = tirx.reinterpret("int32", shifted) << tirx.const(MANTISSA_BITS, "int32")
+        r = let(n, lambda n: fma(n, f32(-LN2_LOW), fma(n, f32(-LN2_HIGH), x)))
+        return let(r, lambda r: body(exponent, r))
+
+    return let(x, lambda x: let(_shifted(x, f32(LOG2_E)), lambda shifted: of_shifted(x, shifted)))
 
 
 def exp(x: Expr) -> Expr:
     """e^x to 2 units in the last place; e^LOWEST below LOWEST, e^HIGHEST above HIGHEST."""
-    exponent, r = _reduced(tirx.max(tirx.min(x, f32(HIGHEST)), f32(LOWEST)))
-    power = tirx.reinterpret("int32", _horner((*EXP_TAIL, 1.0, 1.0), r))
-    return tirx.reinterpret("float32", power + exponent)
+
+    def power(exponent: Expr, r: Expr) -> Expr:
+        return tirx.reinterpret("float32", tirx.reinterpret("int32", _horner((*EXP_TAIL, 1.0, 1.0), r)) + exponent)
+
+    return _reduced(tirx.max(tirx.min(x, f32(HIGHEST)), f32(LOWEST)), power)
 
 
 def exp_minus_one(x: Expr) -> Expr:
     """e^x - 1 to 3 units in the last place for x <= 0, however small; -1 below LOWEST."""
-    exponent, r = _reduced(tirx.max(x, f32(LOWEST)))
-    power = tirx.reinterpret("float32", exponent + tirx.reinterpret("int32", f32(1.0)))
-    return fma(fma(r * r, _horner(EXP_TAIL, r), r), power, power - f32(1.0))
+
+    def power(exponent: Expr, r: Expr) -> Expr:
+        two_n = tirx.reinterpret("float32", exponent + tirx.reinterpret("int32", f32(1.0)))
+        return let(two_n, lambda two_n: fma(fma(r * r, _horner(EXP_TAIL, r), r), two_n, two_n - f32(1.0)))
+
+    return _reduced(tirx.max(x, f32(LOWEST)), power)
 
 
 def sigmoid(x: Expr) -> Expr:
@@ -87,6 +103,11 @@ def sigmoid(x: Expr) -> Expr:
 
 def softplus(x: Expr) -> Expr:
     """log(1 + e^x) = max(x, 0) + log1p(e^-|x|), with log1p(u) = 2 atanh(u / (2 + u))."""
-    u = exp(tirx.min(x, f32(0.0) - x))
-    s = u / (f32(2.0) + u)
-    return fma(s + s, _horner(ATANH_SERIES, s * s), tirx.max(x, f32(0.0)))
+
+    def of_atanh(x: Expr, s: Expr) -> Expr:
+        return fma(s + s, let(s * s, lambda square: _horner(ATANH_SERIES, square)), tirx.max(x, f32(0.0)))
+
+    def of_exp(x: Expr, u: Expr) -> Expr:
+        return let(u / (f32(2.0) + u), lambda s: of_atanh(x, s))
+
+    return let(x, lambda x: let(exp(tirx.min(x, f32(0.0) - x)), lambda u: of_exp(x, u)))

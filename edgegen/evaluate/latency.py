@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 
 from edgegen.bundle import Bundle
+from edgegen.codec import Codec
 from edgegen.models import Generator
-from edgegen.runtime.engine import Engine, StepperEngine, open_engine
+from edgegen.runtime.engine import Engine, How, StepperEngine, collect, open_engine
 from edgegen.runtime.loop import Sequences
 from edgegen.runtime.onnxruntime import OnnxStepper
-from edgegen.runtime.sampling import draw_labels
+from edgegen.runtime.request import Request
 
 FLOWS = 30
 
@@ -60,11 +61,10 @@ def latencies(model: Generator, bundle: Bundle, flows: int = FLOWS, seed: int = 
         "PyTorch fp32": StepperEngine("pytorch", bundle.codec, TorchStepper(folded, 1)),
         "ONNX Runtime fp32": _onnxruntime(bundle, "model.onnx"),
         "ONNX Runtime int8": _onnxruntime(bundle, "model.int8.onnx"),
-        "compiled int8": open_engine(bundle, "native", 1),
+        "compiled int8": open_engine(bundle, How("native", 1)),
     }
-    labels = draw_labels(bundle.codec, seed, 0, flows + 1).tolist()
     with _one_thread():
-        runs = {name: _run(engine, labels, seed) for name, engine in engines.items()}
+        runs = {name: _run(engine, bundle.codec, flows, seed) for name, engine in engines.items()}
     for engine in engines.values():
         engine.close()
     compiled = runs["compiled int8"][1]
@@ -75,12 +75,12 @@ def _onnxruntime(bundle: Bundle, graph: str) -> Engine:
     return StepperEngine(graph, bundle.codec, OnnxStepper(str(bundle.path / graph), 1))
 
 
-def _run(engine: Engine, labels: list[int], seed: int) -> tuple[float, list[Sequences]]:
+def _run(engine: Engine, codec: Codec, flows: int, seed: int) -> tuple[float, list[Sequences]]:
     """Median milliseconds, and the sequences of all flows but the first."""
     made, milliseconds = [], []
-    for flow, label in enumerate(labels):
+    for flow in range(flows + 1):
         start = time.perf_counter()
-        sequences = engine.generate([label], seed, flow, 1.0)
+        sequences = collect(engine, codec, Request(1, seed, flow))
         milliseconds.append(1e3 * (time.perf_counter() - start))
         made.append(sequences)
     return statistics.median(milliseconds[1:]), made[1:]

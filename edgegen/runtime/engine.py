@@ -1,27 +1,33 @@
 """What all engines have in common, and which one runs a bundle on this machine."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol
+
+import numpy as np
 
 from edgegen.bundle import Bundle, Golden, this_target
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.runtime.loop import Sequences, Stepper, generate_tokens
-from edgegen.runtime.sampling import draw_labels
+from edgegen.runtime.request import Request
 
 ENGINES = ("auto", "native", "onnxruntime")
 NATIVE_BATCH = 16
+MOST_THREADS = 256
 ONNXRUNTIME_BATCH = 64
+# Sequences handed over together.
+CHUNK = 1024
 
 
 class Engine(Protocol):
-    """Generates sequences; flow i of a seed is the same whatever the engine's width."""
+    """Generates sequences; flow i of a seed is the same whatever the engine's width and threads."""
 
     name: str
 
-    def generate(self, labels: Sequence[int], seed: int, first: int, temperature: float) -> Sequences:
-        """Flows first, first + 1, ..., one for each of `labels` (label indices)."""
+    def stream(self, request: Request) -> Iterator[Sequences]:
+        """The flows that are asked for, in their order, some at a time. Raises UsageError for a wrong request."""
         ...
 
     def close(self) -> None: ...
@@ -35,28 +41,53 @@ class StepperEngine:
         self._codec = codec
         self._stepper = stepper
 
-    def generate(self, labels: Sequence[int], seed: int, first: int, temperature: float) -> Sequences:
-        return generate_tokens(self._codec, self._stepper, labels, seed, first, temperature)
+    def stream(self, request: Request) -> Iterator[Sequences]:
+        for skip in range(0, request.count, CHUNK):
+            yield generate_tokens(self._codec, self._stepper, request.part(skip, CHUNK))
 
     def close(self) -> None:
         """Nothing outlives the stepper."""
 
 
-def open_engine(bundle: Bundle, engine: str = "auto", batch: int | None = None, flows: int | None = None) -> Engine:
-    """The engine that runs `bundle` here; "auto" is native where the bundle has it for this processor.
+def collect(engine: Engine, codec: Codec, request: Request) -> Sequences:
+    """All flows of a request at once."""
+    parts = [Sequences(np.empty((0, codec.length), np.int32), np.empty((0, codec.length), np.uint32))]
+    parts += engine.stream(request)
+    return Sequences(np.concatenate([p.tokens for p in parts]), np.concatenate([p.places for p in parts]))
 
-    batch: flows generated at a time; None is a good one for the engine
+
+@dataclass(frozen=True)
+class How:
+    """What an engine's speed depends on, and no flow does.
+
+    engine:  "auto" is native where the bundle has it for this processor
+    batch:   flows generated at a time by each thread; None is a good number for the engine
+    threads: of the native engine
+    """
+
+    engine: str = "auto"
+    batch: int | None = None
+    threads: int = 1
+
+
+def open_engine(bundle: Bundle, how: How | None = None, flows: int | None = None) -> Engine:
+    """The engine that runs `bundle` here.
+
     flows: how many will be asked for, where that is known: no batch is wider
     Raises UsageError for an unknown engine or batch, EdgegenError where the engine cannot run here.
     """
+    how = how or How()
+    engine, batch = how.engine, how.batch
     if engine not in ENGINES:
         raise UsageError(f"engine {engine!r} is none of {', '.join(ENGINES)}")
     if batch is not None and batch < 1:
         raise UsageError(f"batch {batch} is not positive")
+    if not 1 <= how.threads <= MOST_THREADS:
+        raise UsageError(f"threads {how.threads} is outside 1..{MOST_THREADS}")
     if engine == "native" or (engine == "auto" and this_target() in bundle.manifest.targets):
         from edgegen.runtime.native import NativeEngine
 
-        return NativeEngine(bundle.library(), bundle.codec, _rows(batch or NATIVE_BATCH, flows))
+        return NativeEngine(bundle.library(), bundle.codec, _rows(batch or NATIVE_BATCH, flows), how.threads)
     from edgegen.runtime.onnxruntime import OnnxStepper
 
     stepper = OnnxStepper(_step_graph(bundle), _rows(batch or ONNXRUNTIME_BATCH, flows))
@@ -69,8 +100,7 @@ def _rows(batch: int, flows: int | None) -> int:
 
 def golden_hash(engine: Engine, codec: Codec, seed: int, first: int, count: int) -> str:
     """sha256 of the tokens and places of golden flows, their labels drawn by share, at temperature 1."""
-    sequences = engine.generate(draw_labels(codec, seed, first, count).tolist(), seed, first, 1.0)
-    return hashlib.sha256(sequences.bytes()).hexdigest()
+    return hashlib.sha256(collect(engine, codec, Request(count, seed, first)).bytes()).hexdigest()
 
 
 def verify(bundle: Bundle, engine: str = "auto") -> str:
@@ -80,7 +110,7 @@ def verify(bundle: Bundle, engine: str = "auto") -> str:
     """
     golden: Golden = bundle.manifest.golden
     for batch in (1, None):
-        opened = open_engine(bundle, engine, batch)
+        opened = open_engine(bundle, How(engine, batch))
         try:
             expected = golden.sha256.get(opened.name)
             if expected is None:

@@ -1,6 +1,5 @@
-"""The reference loop: step, mask, draw, repeat. export/device/loop.c is the same loop in C, bit for bit."""
+"""The reference loop: step, mask, draw, repeat. export/device/rows.c is the same loop in C, bit for bit."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from edgegen.codec import Codec
 from edgegen.runtime.philox import TOKENS, words
+from edgegen.runtime.request import Request
 from edgegen.runtime.sampling import best, draw, inverse
 
 PADDING = -1
@@ -36,27 +36,24 @@ class Sequences:
     tokens: NDArray[np.int32]
     places: NDArray[np.uint32]
 
+    def __len__(self) -> int:
+        return len(self.tokens)
+
     def bytes(self) -> bytes:
         """Tokens, then places, as 32-bit little-endian: what golden hashes are made of."""
         return self.tokens.astype("<i4").tobytes() + self.places.astype("<u4").tobytes()
 
 
-def generate_tokens(
-    codec: Codec,
-    stepper: Stepper,
-    labels: Sequence[int],
-    seed: int = 0,
-    first: int = 0,
-    temperature: float = 1.0,
-) -> Sequences:
-    """The sequences of flows first, first + 1, ... one for each of `labels` (label indices).
+def generate_tokens(codec: Codec, stepper: Stepper, request: Request) -> Sequences:
+    """The sequences of the flows that are asked for.
 
     A row whose flow has ended takes the next one; rows beyond the flows asked for step token 0 at position 0.
     """
-    count, width = len(labels), stepper.width
-    inverse_temperature = inverse(temperature)
+    request.check(codec)
+    count, width = request.count, stepper.width
+    inverse_temperature = inverse(request.temperature)
     tokens = np.full((count, codec.length), PADDING, np.int32)
-    tokens[:, 0] = codec.label_base + np.asarray(labels, np.int32)
+    tokens[:, 0] = codec.label_base + request.label_indices(codec)
     places = np.zeros((count, codec.length), np.uint32)
 
     rows = np.arange(width)
@@ -70,11 +67,12 @@ def generate_tokens(
         position[active] += 1
         for at in np.unique(position[active]):
             group = rows[active & (position == at)]
-            low, high = codec.legal(int(at))
+            low, high = codec.legal(int(at), request.min_packets)
             if high - low == 1:
                 tokens[flow[group], at] = low
                 continue
-            block = words(seed, flow[group].astype(np.uint64) + np.uint64(first), at, TOKENS)
+            numbers = flow[group].astype(np.uint64) + np.uint64(request.first)
+            block = words(request.seed, numbers, at, TOKENS)
             legal = logits[group, low:high]
             chosen = draw(legal, block[:, 0], inverse_temperature) if inverse_temperature else best(legal)
             tokens[flow[group], at] = low + chosen

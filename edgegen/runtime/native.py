@@ -1,9 +1,9 @@
-"""The compiled engine: libmodel.so of a bundle, through ctypes. Its C interface is export/device/loop.h."""
+"""The compiled engine: libmodel.so of a bundle, through ctypes. Its C interface is export/device/stream.h and rows.h."""
 
 import _ctypes
 import ctypes
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,42 +11,54 @@ from numpy.typing import NDArray
 
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
+from edgegen.runtime.engine import CHUNK
 from edgegen.runtime.loop import Sequences
-from edgegen.runtime.sampling import inverse
+from edgegen.runtime.request import Request
 
-ABI = 1
+ABI = 2
 _POINTER = ctypes.c_void_p
+
+
+def _fields(names: str, kind: type) -> list[tuple[str, type]]:
+    return [(name, kind) for name in names.split()]
 
 
 class _CodecHead(ctypes.Structure):
     """The numbers at the head of `struct edgegen_codec` (model.h), all int32."""
 
+    _fields_ = _fields(
+        "iat_bins packet_base end label_base labels max_pl max_packets length steps vocabulary", ctypes.c_int32
+    )
+
+
+class _Controls(ctypes.Structure):
+    """`struct edgegen_controls` (rows.h)."""
+
+    _fields_ = [("seed", ctypes.c_uint64), ("temperature", ctypes.c_float), ("min_packets", ctypes.c_int32)]
+
+
+class _Request(ctypes.Structure):
+    """`struct edgegen_request` (stream.h)."""
+
     _fields_ = [
-        (name, ctypes.c_int32)
-        for name in (
-            "iat_bins",
-            "packet_base",
-            "end",
-            "label_base",
-            "labels",
-            "max_pl",
-            "max_packets",
-            "length",
-            "steps",
-            "vocabulary",
-        )
+        ("controls", _Controls),
+        ("first", ctypes.c_uint64),
+        ("count", ctypes.c_int64),
+        ("labels", _POINTER),
+        ("label_count", ctypes.c_int64),
+        ("turn", ctypes.c_int64),
     ]
 
 
 class NativeEngine:
-    """One instance of the compiled engine: the smallest compiled width that holds `batch`, else the widest.
+    """The compiled engine at the smallest compiled width that holds `batch`, else the widest, in each of its threads.
 
     Also a Stepper: `step` gives the logits of one step, for parity checks.
     """
 
     name = "native"
 
-    def __init__(self, library: Path, codec: Codec, batch: int) -> None:
+    def __init__(self, library: Path, codec: Codec, batch: int, threads: int = 1) -> None:
         self._library = _load(library)
         head = _CodecHead.in_dll(self._library, "edgegen_codec")
         if (head.length, head.label_base, head.labels) != (codec.length, codec.label_base, len(codec.labels)):
@@ -57,38 +69,49 @@ class NativeEngine:
         self.variant = variant.decode()
         self.codec = codec
         self.vocabulary: int = head.vocabulary
+        self.threads = threads
         self.width = self._library.edgegen_width(batch)
-        self._instance = self._library.edgegen_open(self.width)
-        if not self._instance:
-            raise EdgegenError(f"there is not enough memory for a batch of {self.width}: lower --batch")
-        self.close = weakref.finalize(self, _unload, self._library, self._instance)
+        self._rows = self._library.edgegen_rows_new(self.width)
+        self.close = weakref.finalize(self, _unload, self._library, self._rows)
+        if not self._rows:
+            raise self._no_memory()
 
-    def generate(self, labels: Sequence[int], seed: int, first: int, temperature: float) -> Sequences:
-        count = len(labels)
-        inverse(temperature)
-        wanted = np.ascontiguousarray(labels, np.int32)
-        if count and not (wanted.min() >= 0 and wanted.max() < len(self.codec.labels)):
-            raise EdgegenError(f"a label index is outside 0..{len(self.codec.labels) - 1}")
-        tokens = np.empty((count, self.codec.length), np.int32)
-        places = np.empty((count, self.codec.length), np.uint32)
-        self._library.edgegen_loop(
-            self._instance,
-            seed,
-            first,
-            count,
-            wanted.ctypes.data,
-            np.float32(temperature),
-            tokens.ctypes.data,
-            places.ctypes.data,
+    def stream(self, request: Request) -> Iterator[Sequences]:
+        request.check(self.codec)
+        labels = np.array(request.labels or (), np.int32)
+        asked = _Request(
+            _Controls(request.seed, request.temperature, request.min_packets),
+            request.first,
+            request.count,
+            labels.ctypes.data,
+            len(labels),
+            request.first % len(labels) if len(labels) else 0,
         )
-        return Sequences(tokens, places)
+        stream = self._library.edgegen_open(ctypes.byref(asked), self.width, self.threads)
+        if not stream:
+            raise self._no_memory()
+        try:
+            left = request.count
+            while left:
+                tokens = np.empty((min(CHUNK, left), self.codec.length), np.int32)
+                places = np.empty(tokens.shape, np.uint32)
+                self._library.edgegen_read(stream, len(tokens), tokens.ctypes.data, places.ctypes.data)
+                left -= len(tokens)
+                yield Sequences(tokens, places)
+        finally:
+            self._library.edgegen_close(stream)
 
     def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
         """Logits (width, vocabulary); tokens and positions (width,); position 0 resets its row."""
         token, position = np.ascontiguousarray(tokens, np.int32), np.ascontiguousarray(positions, np.int32)
-        logits = self._library.edgegen_step(self._instance, token.ctypes.data, position.ctypes.data)
+        logits = self._library.edgegen_step(self._rows, token.ctypes.data, position.ctypes.data)
         view = ctypes.cast(logits, ctypes.POINTER(ctypes.c_float))
         return np.ctypeslib.as_array(view, (self.width, self.vocabulary)).copy()
+
+    def _no_memory(self) -> EdgegenError:
+        return EdgegenError(
+            f"there is not enough memory for a batch of {self.width} in {self.threads} threads: lower --batch or --threads"
+        )
 
 
 def _load(path: Path) -> ctypes.CDLL:
@@ -99,28 +122,23 @@ def _load(path: Path) -> ctypes.CDLL:
         raise EdgegenError(f"{path} does not load on this machine ({error}): export it for this target") from error
     if abi != ABI:
         raise EdgegenError(f"{path} has engine interface {abi}, not {ABI}: export the bundle with this edgegen")
-    library.edgegen_variant.restype = ctypes.c_char_p
-    library.edgegen_width.argtypes = [ctypes.c_int64]
-    library.edgegen_open.restype = _POINTER
-    library.edgegen_close.argtypes = [_POINTER]
-    library.edgegen_close.restype = None
-    library.edgegen_step.argtypes = [_POINTER] * 3
-    library.edgegen_step.restype = _POINTER
-    library.edgegen_loop.argtypes = [
-        _POINTER,
-        ctypes.c_uint64,
-        ctypes.c_uint64,
-        ctypes.c_int64,
-        _POINTER,
-        ctypes.c_float,
-        _POINTER,
-        _POINTER,
-    ]
-    library.edgegen_loop.restype = None
+    signatures: dict[str, tuple[type | None, list[type]]] = {
+        "edgegen_variant": (ctypes.c_char_p, []),
+        "edgegen_width": (ctypes.c_int, [ctypes.c_int64]),
+        "edgegen_rows_new": (_POINTER, [ctypes.c_int]),
+        "edgegen_rows_free": (None, [_POINTER]),
+        "edgegen_step": (_POINTER, [_POINTER] * 3),
+        "edgegen_open": (_POINTER, [_POINTER, ctypes.c_int, ctypes.c_int]),
+        "edgegen_read": (ctypes.c_int64, [_POINTER, ctypes.c_int64, _POINTER, _POINTER]),
+        "edgegen_close": (None, [_POINTER]),
+    }
+    for name, (result, arguments) in signatures.items():
+        function = getattr(library, name)
+        function.restype, function.argtypes = result, arguments
     return library
 
 
-def _unload(library: ctypes.CDLL, instance: int) -> None:
-    """Free an instance and its library, which would stand in for a newer one at the same path."""
-    library.edgegen_close(instance)
+def _unload(library: ctypes.CDLL, rows: int) -> None:
+    """Free the rows and the library, which would stand in for a newer one at the same path."""
+    library.edgegen_rows_free(rows)
     _ctypes.dlclose(library._handle)

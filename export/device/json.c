@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "flow.h"
 #include "model.h"
 
 enum { MICROSECONDS = 1000000, DECIMALS = 6 };
@@ -71,33 +72,21 @@ static char *put_seconds(char *out, uint32_t us) {
     return out + n;
 }
 
-/* The time in whole microseconds at place / 2^32 of the way through a bin: Codec.time_us. */
-static uint32_t time_us(int32_t bin, uint32_t place) {
-    const uint32_t low = (uint32_t)edgegen_codec.iat_edges_us[bin], high = (uint32_t)edgegen_codec.iat_edges_us[bin + 1];
-    return low + (uint32_t)(((uint64_t)(high - low) * place) >> 32);
-}
-
-size_t edgegen_json(char *out, const int32_t *tokens, const uint32_t *places) {
-    const struct edgegen_codec *codec = &edgegen_codec;
-    const int32_t label = tokens[0] - codec->label_base, stride = codec->iat_bins ? 2 : 1;
+size_t edgegen_json(char *out, const struct edgegen_sequence *sequence) {
+    const int32_t label = edgegen_label(sequence), proto = edgegen_codec.label_protos[label];
+    const int32_t count = edgegen_packet_count(sequence);
     char *const start = out;
-    out = put_string(put(out, "{\"label\": "), codec->label_names[label]);
-    if (codec->label_protos[label]) out = put_number(put(out, ", \"proto\": "), (uint32_t)codec->label_protos[label]);
+    out = put_string(put(out, "{\"label\": "), edgegen_codec.label_names[label]);
+    if (proto) out = put_number(put(out, ", \"proto\": "), (uint32_t)proto);
     out = put(out, ", \"pl\": [");
-    for (int32_t at = 1; tokens[at] != codec->end; at += stride) {
-        if (at > 1) out = put(out, ", ");
-        out = put_number(out, (uint32_t)((tokens[at] - codec->packet_base) % (codec->max_pl + 1)));
-    }
+    for (int32_t i = 0; i < count; i++)
+        out = put_number(i ? put(out, ", ") : out, (uint32_t)edgegen_packet(sequence, i).pl);
     out = put(out, "], \"dir\": [");
-    for (int32_t at = 1; tokens[at] != codec->end; at += stride) {
-        if (at > 1) out = put(out, ", ");
-        out = put_number(out, (uint32_t)((tokens[at] - codec->packet_base) / (codec->max_pl + 1)));
-    }
+    for (int32_t i = 0; i < count; i++)
+        out = put_number(i ? put(out, ", ") : out, (uint32_t)edgegen_packet(sequence, i).dir);
     out = put(out, "], \"iat\": [");
-    for (int32_t at = 1; tokens[at] != codec->end; at += stride) {
-        if (at > 1) out = put(out, ", ");
-        out = put_seconds(out, codec->iat_bins ? time_us(tokens[at + 1], places[at + 1]) : 0);
-    }
+    for (int32_t i = 0; i < count; i++)
+        out = put_seconds(i ? put(out, ", ") : out, edgegen_packet(sequence, i).iat_us);
     out = put(out, "]}\n");
     return (size_t)(out - start);
 }

@@ -1,7 +1,8 @@
-/* What makes libmodel.so out of model.c and loop.c: edgegen/runtime/native.py calls edgegen_variant, edgegen_open,
- * edgegen_loop, edgegen_step and edgegen_close, and reads edgegen_codec and edgegen_widths. */
+/* What makes libmodel.so out of model.c, rows.c and stream.c: edgegen/runtime/native.py calls edgegen_variant,
+ * edgegen_width, edgegen_open, edgegen_read, edgegen_close, edgegen_rows_new, edgegen_step and edgegen_rows_free, and
+ * reads edgegen_codec and edgegen_widths. */
 
-enum { ABI = 1 };
+enum { ABI = 2 };
 
 int edgegen_abi(void);
 

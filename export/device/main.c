@@ -3,24 +3,37 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench.h"
 #include "json.h"
-#include "loop.h"
 #include "model.h"
 #include "options.h"
 #include "output.h"
+#include "pcap.h"
 #include "sha256.h"
 
-/* Flows kept in memory at a time: enough that the rows which idle at the end of a chunk do not matter. */
-enum { CHUNK = 1024 };
-
 static const char HELP[] =
-    "usage: edgegen generate -n N [--label L]... [--seed S] [--first I] [--batch B] [--temperature T] [-o OUT.jsonl]\n"
+    "usage: edgegen generate -n N [-o OUT] [--first I] [FLAG]...\n"
+    "       edgegen bench [--seconds S] [FLAG]...\n"
     "       edgegen verify\n"
     "       edgegen info\n"
     "\n"
-    "generate  flows as JSON lines, to standard output or OUT.jsonl; labels by their training share or in turn\n"
+    "generate  N labelled flows, as JSON lines to standard output, or to OUT.jsonl or OUT.pcap\n"
+    "bench     how fast this machine makes them, and in how much memory, as JSON\n"
     "verify    generate the golden flows again and compare them with those of the export\n"
-    "info      what this generator knows\n";
+    "info      what this generator knows\n"
+    "\n"
+    "Flow number i is a function of these:\n"
+    "  --seed S         0 .. 2^64 - 1, 0 where it is not given\n"
+    "  --label L        flows have the labels given in turn; none: labels by their training share\n"
+    "  --temperature T  0 for the likeliest packets; 1 as trained\n"
+    "  --min-packets P  packets that every flow has at least\n"
+    "and not of these:\n"
+    "  --first I        number of the first flow\n"
+    "  --batch B        flows at a time, for each thread\n"
+    "  --threads T      threads, which share the flows between them\n"
+    "\n"
+    "A gateway is served best by the widest batch, the default: the weights, which no small cache holds, are then read\n"
+    "once for all flows in it. --batch 1 takes the least memory, and the least time to a first flow.\n";
 
 static _Noreturn void out_of_memory(void) {
     fputs("edgegen: there is not enough memory to generate; free some or lower --batch\n", stderr);
@@ -39,37 +52,37 @@ static int32_t *new_array(int64_t count) {
     return array;
 }
 
-static struct edgegen_instance *open_instance(int64_t batch, int64_t count) {
-    struct edgegen_instance *instance = edgegen_open(edgegen_width(batch && batch < count ? batch : count));
-    if (!instance) out_of_memory();
-    return instance;
+static struct edgegen_stream *open_stream(const struct edgegen_request *request, int64_t batch, int threads) {
+    const int width = edgegen_width(batch && batch < request->count ? batch : request->count);
+    struct edgegen_stream *stream = edgegen_open(request, width, threads);
+    if (!stream) out_of_memory();
+    return stream;
+}
+
+static void json_lines(struct edgegen_stream *stream) {
+    for (const struct edgegen_sequence *next; (next = edgegen_next(stream));)
+        edgegen_output_add(edgegen_json(edgegen_output_room(), next));
 }
 
 static int generate(int argc, char **argv) {
-    const struct edgegen_options options = edgegen_parse(argc, argv);
-    const int64_t length = edgegen_codec.length, room = options.count < CHUNK ? options.count : CHUNK;
+    const struct edgegen_options options = edgegen_parse(EDGEGEN_GENERATE, argc, argv);
     check_processor();
-    struct edgegen_instance *instance = open_instance(options.batch, options.count);
-    int32_t *labels = new_array(room), *tokens = new_array(room * length);
-    uint32_t *places = (uint32_t *)new_array(room * length);
-    edgegen_output_open(options.output, edgegen_json_bound());
-    for (int64_t done = 0; done < options.count; done += room) {
-        const int64_t count = options.count - done < room ? options.count - done : room;
-        const uint64_t first = options.first + (uint64_t)done;
-        for (int64_t i = 0; i < count; i++)
-            labels[i] = options.label_count ? options.labels[(first + (uint64_t)i) % (uint64_t)options.label_count]
-                                            : EDGEGEN_DRAWN_LABEL;
-        edgegen_loop(instance, options.seed, first, count, labels, options.temperature, tokens, places);
-        for (int64_t i = 0; i < count; i++)
-            edgegen_output_add(edgegen_json(edgegen_output_room(), tokens + i * length, places + i * length));
-    }
+    edgegen_output_open(options.output, options.pcap ? edgegen_pcap_record() : edgegen_json_bound());
+    struct edgegen_stream *stream = open_stream(&options.request, options.batch, options.threads);
+    if (options.pcap) edgegen_pcap(stream);
+    else json_lines(stream);
+    edgegen_close(stream);
     edgegen_output_close();
-    edgegen_close(instance);
-    free(labels);
-    free(tokens);
-    free(places);
-    free(options.labels);
+    free((void *)options.request.labels);
     return EXIT_SUCCESS;
+}
+
+static int bench(int argc, char **argv) {
+    const struct edgegen_options options = edgegen_parse(EDGEGEN_BENCH, argc, argv);
+    check_processor();
+    const int status = edgegen_bench(&options);
+    free((void *)options.request.labels);
+    return status;
 }
 
 static void add_words(struct edgegen_sha256 *sha, const uint32_t *words, int64_t count) {
@@ -84,15 +97,19 @@ static int verify(void) {
     const struct edgegen_golden *golden = &edgegen_golden;
     const int64_t count = golden->count, size = count * edgegen_codec.length;
     check_processor();
-    int32_t *labels = new_array(count), *tokens = new_array(size);
+    int32_t *tokens = new_array(size);
     uint32_t *places = (uint32_t *)new_array(size);
-    for (int64_t i = 0; i < count; i++) labels[i] = EDGEGEN_DRAWN_LABEL;
+    const struct edgegen_request request = {
+        .controls = {.seed = golden->seed, .temperature = 1, .min_packets = 1},
+        .first = golden->first,
+        .count = count,
+    };
     int status = EXIT_SUCCESS;
     for (const int *width = edgegen_widths; *width && status == EXIT_SUCCESS; width++) {
-        struct edgegen_instance *instance = edgegen_open(*width);
-        if (!instance) out_of_memory();
-        edgegen_loop(instance, golden->seed, golden->first, count, labels, 1, tokens, places);
-        edgegen_close(instance);
+        struct edgegen_stream *stream = edgegen_open(&request, *width, 1);
+        if (!stream) out_of_memory();
+        edgegen_read(stream, count, tokens, places);
+        edgegen_close(stream);
         struct edgegen_sha256 sha;
         uint8_t digest[32];
         edgegen_sha256_start(&sha);
@@ -106,7 +123,6 @@ static int verify(void) {
     }
     if (status == EXIT_SUCCESS)
         printf("%d golden flows are the same as at the export (%s)\n", golden->count, edgegen_variant());
-    free(labels);
     free(tokens);
     free(places);
     return status;
@@ -123,13 +139,14 @@ static int info(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 2) edgegen_usage_error("name a verb: generate, verify or info (--help says more)");
+    if (argc < 2) edgegen_usage_error("name a verb: generate, bench, verify or info (--help says more)");
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0) return fputs(HELP, stdout) < 0;
     const char *verb = argv[1];
     if (strcmp(verb, "generate") == 0) return generate(argc - 2, argv + 2);
+    if (strcmp(verb, "bench") == 0) return bench(argc - 2, argv + 2);
     if (argc > 2) edgegen_usage_error("%s takes no %s: the executable is its own bundle", verb, argv[2]);
     if (strcmp(verb, "verify") == 0) return verify();
     if (strcmp(verb, "info") == 0) return info();
-    edgegen_usage_error("%s is not a verb: generate, verify or info", verb);
+    edgegen_usage_error("%s is not a verb: generate, bench, verify or info", verb);
 }

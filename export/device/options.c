@@ -8,7 +8,7 @@
 
 #include "model.h"
 
-enum { USAGE = 2 };
+enum { USAGE = 2, MOST_THREADS = 256 };
 
 _Noreturn void edgegen_usage_error(const char *format, ...) {
     va_list arguments;
@@ -49,11 +49,16 @@ static int32_t label(const char *name) {
     exit(USAGE);
 }
 
-static const char *output(const char *path) {
-    const char *suffix = strrchr(path, '.');
-    if (strcmp(path, "-") != 0 && (!suffix || strcmp(suffix, ".jsonl") != 0))
-        edgegen_usage_error("-o %s: this executable writes .jsonl, and - for standard output", path);
-    return path;
+static bool has_suffix(const char *path, const char *suffix) {
+    const char *found = strrchr(path, '.');
+    return found && strcmp(found, suffix) == 0;
+}
+
+static void set_output(struct edgegen_options *options, const char *path) {
+    options->pcap = has_suffix(path, ".pcap");
+    if (strcmp(path, "-") != 0 && !options->pcap && !has_suffix(path, ".jsonl"))
+        edgegen_usage_error("-o %s: this executable writes .jsonl and .pcap, and - for JSON lines on standard output", path);
+    options->output = path;
 }
 
 /* The value of argv[*i] where that is `flag`, as `flag value` or, for long flags, `flag=value`; NULL where it is another. */
@@ -66,29 +71,60 @@ static const char *value(const char *flag, int argc, char **argv, int *i) {
     return argv[++*i];
 }
 
-struct edgegen_options edgegen_parse(int argc, char **argv) {
-    struct edgegen_options options = {.count = -1, .temperature = 1, .output = "-"};
-    options.labels = calloc((size_t)argc + 1, sizeof *options.labels);
-    if (!options.labels) {
+/* Whether argv[*i] is a flag that every verb with flags has. */
+static bool common(struct edgegen_options *options, int argc, char **argv, int *i) {
+    struct edgegen_request *request = &options->request;
+    const char *text;
+    if ((text = value("--label", argc, argv, i))) ((int32_t *)request->labels)[request->label_count++] = label(text);
+    else if ((text = value("--seed", argc, argv, i))) request->controls.seed = whole("--seed", text, 0, UINT64_MAX);
+    else if ((text = value("--batch", argc, argv, i))) options->batch = (int64_t)whole("--batch", text, 1, INT32_MAX);
+    else if ((text = value("--threads", argc, argv, i))) options->threads = (int)whole("--threads", text, 1, MOST_THREADS);
+    else if ((text = value("--temperature", argc, argv, i))) request->controls.temperature = temperature(text);
+    else if ((text = value("--min-packets", argc, argv, i)))
+        request->controls.min_packets =
+            (int32_t)whole("--min-packets", text, 1, (uint64_t)edgegen_codec.max_packets);
+    else if ((text = value("--engine", argc, argv, i))) {
+        if (strcmp(text, "auto") != 0 && strcmp(text, "native") != 0)
+            edgegen_usage_error("--engine %s: this executable has the engine native only", text);
+    } else return false;
+    return true;
+}
+
+static bool of_generate(struct edgegen_options *options, int argc, char **argv, int *i) {
+    struct edgegen_request *request = &options->request;
+    const char *text;
+    if ((text = value("-n", argc, argv, i))) request->count = (int64_t)whole("-n", text, 0, INT64_MAX);
+    else if ((text = value("-o", argc, argv, i))) set_output(options, text);
+    else if ((text = value("--first", argc, argv, i))) request->first = whole("--first", text, 0, UINT64_MAX);
+    else return false;
+    return true;
+}
+
+static bool of_bench(struct edgegen_options *options, int argc, char **argv, int *i) {
+    const char *text = value("--seconds", argc, argv, i);
+    if (text) options->seconds = (double)whole("--seconds", text, 1, 3600);
+    return text;
+}
+
+struct edgegen_options edgegen_parse(enum edgegen_verb verb, int argc, char **argv) {
+    struct edgegen_options options = {.threads = 1, .seconds = 2, .output = "-"};
+    struct edgegen_request *request = &options.request;
+    request->controls = (struct edgegen_controls){.temperature = 1, .min_packets = 1};
+    request->count = -1;
+    request->labels = calloc((size_t)argc + 1, sizeof *request->labels);
+    if (!request->labels) {
         fputs("edgegen: there is not enough memory for the labels; free some and try again\n", stderr);
         exit(EXIT_FAILURE);
     }
-    for (int i = 0; i < argc; i++) {
-        const char *text;
-        if ((text = value("-n", argc, argv, &i))) options.count = (int64_t)whole("-n", text, 0, INT64_MAX);
-        else if ((text = value("-o", argc, argv, &i))) options.output = output(text);
-        else if ((text = value("--label", argc, argv, &i))) options.labels[options.label_count++] = label(text);
-        else if ((text = value("--seed", argc, argv, &i))) options.seed = whole("--seed", text, 0, UINT64_MAX);
-        else if ((text = value("--first", argc, argv, &i))) options.first = whole("--first", text, 0, UINT64_MAX);
-        else if ((text = value("--batch", argc, argv, &i))) options.batch = (int64_t)whole("--batch", text, 1, INT32_MAX);
-        else if ((text = value("--temperature", argc, argv, &i))) options.temperature = temperature(text);
-        else if ((text = value("--engine", argc, argv, &i))) {
-            if (strcmp(text, "auto") != 0 && strcmp(text, "native") != 0)
-                edgegen_usage_error("--engine %s: this executable has the engine native only", text);
-        } else edgegen_usage_error("%s is not a flag of generate, and a bundle needs not be named: try --help", argv[i]);
-    }
-    if (options.count < 0) edgegen_usage_error("generate needs -n N, the number of flows");
-    if (options.count && (uint64_t)options.count - 1 > UINT64_MAX - options.first)
+    const char *const name = verb == EDGEGEN_BENCH ? "bench" : "generate";
+    bool (*const own)(struct edgegen_options *, int, char **, int *) = verb == EDGEGEN_BENCH ? of_bench : of_generate;
+    for (int i = 0; i < argc; i++)
+        if (!common(&options, argc, argv, &i) && !own(&options, argc, argv, &i))
+            edgegen_usage_error("%s is not a flag of %s, and a bundle needs not be named: try --help", argv[i], name);
+    if (request->label_count) request->turn = (int64_t)(request->first % (uint64_t)request->label_count);
+    if (verb == EDGEGEN_BENCH) return options;
+    if (request->count < 0) edgegen_usage_error("generate needs -n N, the number of flows");
+    if (request->count && (uint64_t)request->count - 1 > UINT64_MAX - request->first)
         edgegen_usage_error("flow numbers end at 18446744073709551615: lower --first or -n");
     return options;
 }

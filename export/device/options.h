@@ -2,23 +2,25 @@
 #ifndef EDGEGEN_OPTIONS_H
 #define EDGEGEN_OPTIONS_H
 
-#include <stdint.h>
+#include <stdbool.h>
+
+#include "stream.h"
 
 struct edgegen_options {
-    int64_t count;      /* -n */
-    uint64_t seed;      /* --seed */
-    uint64_t first;     /* --first */
-    int64_t batch;      /* --batch, 0 where it is not given */
-    float temperature;  /* --temperature */
-    const char *output; /* -o, "-" for stdout */
-    int32_t *labels;    /* (label_count,) label indices, in the order given */
-    int label_count;
+    struct edgegen_request request; /* -n, --seed, --first, --label, --temperature, --min-packets */
+    int64_t batch;                  /* --batch, 0 where it is not given */
+    int threads;                    /* --threads */
+    double seconds;                 /* --seconds, of a measurement */
+    const char *output;             /* -o, "-" for standard output */
+    bool pcap;                      /* by the suffix of output */
 };
+
+enum edgegen_verb { EDGEGEN_GENERATE, EDGEGEN_BENCH };
 
 /* Ends the process with one sentence and status 2. */
 _Noreturn void edgegen_usage_error(const char *format, ...);
 
-/* The flags after `generate`; a wrong one is a usage error. */
-struct edgegen_options edgegen_parse(int argc, char **argv);
+/* The flags after the verb; a wrong one is a usage error. */
+struct edgegen_options edgegen_parse(enum edgegen_verb verb, int argc, char **argv);
 
 #endif

@@ -9,61 +9,83 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 1 << 16, BROKEN_PIPE = 141, INTERRUPTED = 130 };
+enum { BUFFER_BYTES = 1 << 16, BROKEN_PIPE = 141, SIGNALLED = 128 };
 
 static const char *target;
-static char *temporary; /* NULL for stdout */
+static char *temporary; /* NULL for standard output */
 static int file = STDOUT_FILENO;
 static char *buffer; /* BUFFER_BYTES and one record more */
 static size_t filled;
+static volatile sig_atomic_t signalled;
+
+_Noreturn static void end(int status) {
+    if (temporary) unlink(temporary);
+    exit(status);
+}
 
 static void fail(const char *what) {
     const int reason = errno;
-    if (temporary) unlink(temporary);
     if (reason == EPIPE && !temporary) _exit(BROKEN_PIPE);
     fprintf(stderr, "edgegen: cannot %s %s: %s; choose another place or make room\n", what,
             temporary ? target : "standard output", strerror(reason));
-    exit(EXIT_FAILURE);
+    end(EXIT_FAILURE);
 }
 
-static void interrupted(int number) {
-    (void)number;
-    if (temporary) unlink(temporary);
-    _exit(INTERRUPTED);
+_Noreturn void edgegen_output_fail(const char *sentence) {
+    fprintf(stderr, "edgegen: %s\n", sentence);
+    end(EXIT_FAILURE);
+}
+
+static void interrupt(int number) {
+    signalled = number;
+    /* A second one ends the process at once, should the first be held up by a reader that does not read. */
+    signal(number, SIG_DFL);
+}
+
+static void check_signals(void) {
+    if (!signalled) return;
+    if (temporary)
+        fprintf(stderr, "edgegen: interrupted by signal %d: %s was not written\n", (int)signalled, target);
+    else
+        fprintf(stderr, "edgegen: interrupted by signal %d: the flows written are whole\n", (int)signalled);
+    end(SIGNALLED + signalled);
 }
 
 void edgegen_output_open(const char *path, size_t record) {
-    buffer = malloc(BUFFER_BYTES + record);
+    const int caught[] = {SIGINT, SIGTERM, SIGHUP};
+    /* Without SA_RESTART: a write that waits for a reader returns. */
+    struct sigaction action = {.sa_handler = interrupt};
+    for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) sigaction(caught[i], &action, NULL);
     signal(SIGPIPE, SIG_IGN);
-    if (!buffer) {
-        fputs("edgegen: there is not enough memory to write flows; free some and try again\n", stderr);
-        exit(EXIT_FAILURE);
-    }
+    buffer = malloc(BUFFER_BYTES + record);
+    if (!buffer) edgegen_output_fail("there is not enough memory to write flows; free some and try again");
     if (strcmp(path, "-") == 0) return;
     target = path;
     const size_t room = strlen(path) + 32;
     temporary = malloc(room);
-    if (!temporary) fail("create");
+    if (!temporary) edgegen_output_fail("there is not enough memory to write flows; free some and try again");
     snprintf(temporary, room, "%s.%ld.tmp", path, (long)getpid());
     file = open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
     if (file < 0) fail("create");
-    signal(SIGINT, interrupted);
-    signal(SIGTERM, interrupted);
-    signal(SIGHUP, interrupted);
 }
 
 static void flush(void) {
-    for (size_t done = 0; done < filled;) {
-        const ssize_t n = write(file, buffer + done, filled - done);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) fail("write");
-        done += (size_t)n;
+    size_t done = 0, wanted = filled;
+    while (done < wanted) {
+        const ssize_t n = write(file, buffer + done, wanted - done);
+        if (n < 0 && errno != EINTR) fail("write");
+        done += n < 0 ? 0 : (size_t)n;
+        if (!signalled || temporary) continue;
+        /* What has been written ends with a whole record. */
+        wanted = done;
+        while (wanted && wanted < filled && buffer[wanted - 1] != '\n') wanted++;
     }
     filled = 0;
 }
 
 char *edgegen_output_room(void) {
     if (filled >= BUFFER_BYTES) flush();
+    check_signals();
     return buffer + filled;
 }
 
@@ -71,6 +93,7 @@ void edgegen_output_add(size_t bytes) { filled += bytes; }
 
 void edgegen_output_close(void) {
     flush();
+    check_signals();
     free(buffer);
     if (!temporary) return;
     if (close(file) != 0) fail("write");

@@ -1,11 +1,13 @@
-/* Records to a file or stdout, whole ones only: a file appears under its name when it is complete. */
+/* Records to a file or to standard output, whole ones only: a file appears under its name when it is complete.
+ *
+ * Failures end the process with one sentence and status 1 (141 where the reader of a pipe has gone), SIGINT, SIGTERM and
+ * SIGHUP with one sentence and status 128 + the signal's number. No part of a file and no part of a record stays behind. */
 #ifndef EDGEGEN_OUTPUT_H
 #define EDGEGEN_OUTPUT_H
 
 #include <stddef.h>
 
-/* Start writing `path`, "-" for stdout; `record` is the size of the longest record. Failures end the process with one
- * sentence and status 1 (141 where the reader of a pipe has gone); no part of a file stays behind. */
+/* Start writing `path`, "-" for standard output; `record` is the size of the longest record. */
 void edgegen_output_open(const char *path, size_t record);
 
 /* Where the next record goes: room for the longest one. */
@@ -16,5 +18,8 @@ void edgegen_output_add(size_t bytes);
 
 /* Write what is left and give the file its name. */
 void edgegen_output_close(void);
+
+/* Drop the file, say what is wrong in a sentence, and end with status 1. */
+_Noreturn void edgegen_output_fail(const char *sentence);
 
 #endif

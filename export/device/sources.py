@@ -7,11 +7,21 @@ from edgegen.errors import EdgegenError
 from edgegen.runtime.sampling import label_thresholds
 
 FOLDER = Path(__file__).parent
-LIBRARY = tuple(FOLDER / name for name in ("philox.c", "sample.c", "loop.c", "library.c"))
-EXECUTABLE = tuple(
-    FOLDER / name
-    for name in ("philox.c", "sample.c", "loop.c", "json.c", "sha256.c", "output.c", "options.c", "main.c")
+ENGINE = ("philox.c", "sample.c", "rows.c", "stream.c")
+LIBRARY = tuple(FOLDER / name for name in (*ENGINE, "library.c"))
+COMMANDS = (
+    "flow.c",
+    "json.c",
+    "frames.c",
+    "pcap.c",
+    "output.c",
+    "options.c",
+    "machine.c",
+    "bench.c",
+    "sha256.c",
+    "main.c",
 )
+EXECUTABLE = tuple(FOLDER / name for name in (*ENGINE, *COMMANDS))
 # Contraction fuses a multiply and an add into one rounding on some targets: draws would differ by processor.
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"-I{FOLDER}")
 

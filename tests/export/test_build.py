@@ -23,9 +23,9 @@ from edgegen.export.parity import compare
 from edgegen.export.quantise import quantise
 from edgegen.models import Generator
 from edgegen.runtime import generate
-from edgegen.runtime.engine import golden_hash, verify
+from edgegen.runtime.engine import collect, golden_hash, verify
 from edgegen.runtime.native import NativeEngine
-from edgegen.runtime.sampling import draw_labels
+from edgegen.runtime.request import Request
 from edgegen.writers import json_line
 
 Forms = Callable[[str, str], Path]
@@ -91,7 +91,7 @@ def test_the_engine_chooses_what_onnxruntime_chooses(bundles: Forms, runs: Forms
     engine = NativeEngine(path / LIBRARY, codec, build.WIDTHS[-1])
     try:
         # Flows the gate has not seen.
-        prompts = engine.generate(draw_labels(codec, 99, 0, 500).tolist(), 99, 0, 1.0)
+        prompts = collect(engine, codec, Request(500, 99))
         checks = compare(model, codec, path / "model.onnx", path / "model.int8.onnx", engine, prompts)
     finally:
         engine.close()

@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from edgegen.codec import Codec, Label
 from edgegen.export.device.sources import EXECUTABLE, FLAGS, LIBRARY, codec_source, golden_source
 from edgegen.runtime.loop import generate_tokens
-from edgegen.runtime.sampling import draw_labels
+from edgegen.runtime.request import Request
 
 TIMES = Codec((Label("dns", 0.25, 17), Label('a "b"\n\\é?', 0.5, None), Label("https", 0.25, 6)), max_pl=300)
 SMALL = Codec((Label("x", 1.0),), max_packets=3, max_pl=20, iat_edges_us=(0, 1, 1000))
 PAPER = Codec((Label("x", 0.1, 6), Label("y", 0.9, 17)), max_packets=10, iat_edges_us=())
 CODECS = {"times": TIMES, "small": SMALL, "paper": PAPER}
 WIDTHS = (1, 4, 8)
+MEMORY, THREADS = "address,undefined", "thread"
 GOLDEN = (11, 3, 40)
 
 
@@ -50,13 +51,16 @@ class MockStepper:
 
 def golden_hash(codec: Codec) -> str:
     seed, first, count = GOLDEN
-    labels = draw_labels(codec, seed, first, count)
-    return hashlib.sha256(generate_tokens(codec, MockStepper(codec, 8), labels, seed, first).bytes()).hexdigest()
+    request = Request(count, seed, first)
+    return hashlib.sha256(generate_tokens(codec, MockStepper(codec, 8), request).bytes()).hexdigest()
 
 
 @functools.cache
-def build(name: str, shared: bool, sanitize: bool = False, golden: str | None = None) -> Path:
-    """The C host around the mock model for one codec: a library, or an executable with that golden hash."""
+def build(name: str, shared: bool, sanitize: str = "", golden: str | None = None) -> Path:
+    """The C host around the mock model for one codec: a library, or an executable with that golden hash.
+
+    sanitize: what gcc's -fsanitize is to watch
+    """
     if not shutil.which("gcc"):
         pytest.skip("gcc is missing")
     codec = CODECS[name]
@@ -65,10 +69,10 @@ def build(name: str, shared: bool, sanitize: bool = False, golden: str | None = 
     (folder / "golden.c").write_text(golden_source(*GOLDEN, golden or golden_hash(codec)))
     own = [folder / "codec.c", Path(__file__).with_name("mock_model.c")] + ([] if shared else [folder / "golden.c"])
     extra = ["-shared", "-fPIC"] if shared else []
-    extra += ["-g", "-fsanitize=address,undefined", "-fno-sanitize-recover"] if sanitize else []
+    extra += ["-g", f"-fsanitize={sanitize}", "-fno-sanitize-recover"] if sanitize else []
     out = folder / ("libmodel.so" if shared else "edgegen")
     sources = LIBRARY if shared else EXECUTABLE
-    subprocess.run(["gcc", *FLAGS, *extra, *map(str, (*own, *sources)), "-lm", "-o", str(out)], check=True)
+    subprocess.run(["gcc", *FLAGS, *extra, *map(str, (*own, *sources)), "-lm", "-pthread", "-o", str(out)], check=True)
     return out
 
 

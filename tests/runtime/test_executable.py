@@ -1,3 +1,5 @@
+import io
+import json
 import os
 import signal
 import subprocess
@@ -6,41 +8,66 @@ from pathlib import Path
 
 import mock_host
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from edgegen.flow import Flow
+from edgegen.pcap_writer import write_pcap
 from edgegen.runtime.loop import generate_tokens
-from edgegen.runtime.sampling import draw_labels
+from edgegen.runtime.request import Request
 from edgegen.writers import json_line
 
 
-def run(name: str, *arguments: str, sanitize: bool = True) -> subprocess.CompletedProcess[bytes]:
+def run(name: str, *arguments: str, sanitize: str = mock_host.MEMORY) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run([mock_host.build(name, False, sanitize), *arguments], capture_output=True, timeout=60)
 
 
-def expected(name: str, labels: list[int], seed: int = 0, first: int = 0, temperature: float = 1.0) -> bytes:
-    """The JSON lines of the numpy loop and the Python writer."""
+def flows_of(name: str, request: Request) -> list[Flow]:
+    """What the numpy loop and the Python codec make of a request."""
     codec = mock_host.CODECS[name]
-    sequences = generate_tokens(codec, mock_host.MockStepper(codec, 16), labels, seed, first, temperature)
+    sequences = generate_tokens(codec, mock_host.MockStepper(codec, 16), request)
     rows = zip(sequences.tokens.tolist(), sequences.places.tolist(), strict=True)
-    return "".join(json_line(codec.decode(tokens, places)) for tokens, places in rows).encode()
+    return [codec.decode(tokens, places) for tokens, places in rows]
+
+
+def expected(name: str, request: Request) -> bytes:
+    return "".join(map(json_line, flows_of(name, request))).encode()
 
 
 @pytest.mark.parametrize("name", mock_host.CODECS)
 @pytest.mark.parametrize("batch", ["1", "3", "8", "100"])
 def test_the_same_bytes_as_python(name: str, batch: str) -> None:
     done = run(name, "generate", "-n", "90", "--seed", "7", "--first=5", "--batch", batch)
-    labels = draw_labels(mock_host.CODECS[name], 7, 5, 90).tolist()
     assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout == expected(name, labels, 7, 5)
+    assert done.stdout == expected(name, Request(90, 7, 5))
 
 
-def test_chunks_do_not_show_and_labels_take_turns(tmp_path: Path) -> None:
+@pytest.mark.parametrize("sanitize", [mock_host.MEMORY, mock_host.THREADS])
+@pytest.mark.parametrize("threads", ["2", "5"])
+def test_the_same_bytes_from_threads(sanitize: str, threads: str) -> None:
+    done = run("times", "generate", "-n", "3000", "--threads", threads, "--batch", "4", sanitize=sanitize)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == expected("times", Request(3000))
+
+
+def test_many_flows_to_a_file_and_labels_in_turn(tmp_path: Path) -> None:
     out = tmp_path / "flows.jsonl"
-    done = run("small", "generate", "-n", "2500", "-o", str(out), "--temperature", "0.7")
+    done = run("small", "generate", "-n", "2500", "-o", str(out), "--temperature", "0.7", "--min-packets=2")
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-    assert out.read_bytes() == expected("small", [0] * 2500, temperature=0.7)
+    assert out.read_bytes() == expected("small", Request(2500, temperature=0.7, min_packets=2))
     done = run("times", "generate", "-n", "5", "--label", "https", "--label=dns", "--first", "1")
-    assert done.stdout == expected("times", [0, 2, 0, 2, 0], first=1)
+    assert done.stdout == expected("times", Request(5, first=1, labels=(2, 0)))
     assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize("name", mock_host.CODECS)
+def test_a_pcap_has_the_bytes_of_python(tmp_path: Path, name: str) -> None:
+    out = tmp_path / "flows.pcap"
+    done = run(name, "generate", "-n", "2300", "--seed", "5", "--first", "11", "-o", str(out))
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    reference = io.BytesIO()
+    assert write_pcap(iter(flows_of(name, Request(2300, 5, 11))), reference) == 2300
+    assert out.read_bytes() == reference.getvalue()
 
 
 def test_no_flows_are_no_bytes() -> None:
@@ -62,14 +89,19 @@ def test_no_flows_are_no_bytes() -> None:
         (["generate", "-n", "5", "--batch", "0"], "--batch 0 is not"),
         (["generate", "-n", "5", "--temperature", "nan"], "neither 0 nor"),
         (["generate", "-n", "5", "--label", "nope"], "it knows: x"),
-        (["generate", "-n", "5", "-o", "flows.pcap"], "writes .jsonl"),
+        (["generate", "-n", "5", "-o", "flows.parquet"], "writes .jsonl and .pcap"),
+        (["generate", "-n", "5", "--threads", "0"], "--threads 0 is not"),
+        (["generate", "-n", "5", "--min-packets", "4"], "--min-packets 4 is not a whole number in 1..3"),
+        (["generate", "-n", "5", "--seconds", "4"], "--seconds is not a flag of generate"),
+        (["bench", "-n", "5"], "-n is not a flag of bench"),
+        (["bench", "--seconds", "0"], "--seconds 0 is not"),
         (["generate", "-n", "5", "--engine", "onnxruntime"], "engine native only"),
         (["generate", "lab.edgegen", "-n", "5"], "lab.edgegen is not a flag"),
         (["verify", "lab.edgegen"], "its own bundle"),
     ],
 )
 def test_wrong_usage_is_one_sentence(arguments: list[str], sentence: str) -> None:
-    done = run("small", *arguments, sanitize=False)
+    done = run("small", *arguments, sanitize="")
     assert (done.returncode, done.stdout) == (2, b"")
     assert done.stderr.startswith(b"edgegen: ")
     assert done.stderr.count(b"\n") == 1
@@ -82,7 +114,7 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     assert b"No such file or directory" in done.stderr
     if Path("/dev/full").exists():
         with open("/dev/full", "wb") as full:
-            command = [mock_host.build("small", False, True), "generate", "-n", "5"]
+            command = [mock_host.build("small", False, mock_host.MEMORY), "generate", "-n", "5"]
             stopped = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=60)
         assert stopped.returncode == 1
         assert b"No space left" in stopped.stderr
@@ -99,24 +131,113 @@ def test_a_reader_that_goes_ends_it_silently() -> None:
         assert process.stderr.read() == b""
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, number: int) -> None:
-    command = [mock_host.build("small", False), "generate", "-n", "100000000", "-o", str(tmp_path / "flows.jsonl")]
-    with subprocess.Popen(command) as process:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, number: int, threads: str) -> None:
+    out = str(tmp_path / "flows.jsonl")
+    command = [mock_host.build("small", False), "generate", "-n", "100000000", "-o", out, "--threads", threads]
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        assert process.stderr is not None
         deadline = time.monotonic() + 30
         while not os.listdir(tmp_path) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert os.listdir(tmp_path)
         process.send_signal(number)
-        assert process.wait(30) == 130
+        assert process.wait(30) == 128 + number
+        assert process.stderr.read() == f"edgegen: interrupted by signal {number}: {out} was not written\n".encode()
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_stream_that_is_interrupted_ends_with_a_whole_record(threads: str) -> None:
+    """The reader is slow, so that the signal comes while a write waits for it."""
+    command = [mock_host.build("times", False), "generate", "-n", "100000000", "--threads", threads]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        read = process.stdout.read(1000)
+        time.sleep(0.3)
+        process.send_signal(signal.SIGTERM)
+        while more := process.stdout.read(10_000):
+            read += more
+            time.sleep(0.001)
+        assert process.wait(30) == 128 + signal.SIGTERM
+        assert process.stderr.read() == b"edgegen: interrupted by signal 15: the flows written are whole\n"
+    count = read.count(b"\n")
+    assert read == expected("times", Request(count))
+
+
+def test_too_little_memory_is_one_sentence() -> None:
+    executable = mock_host.build("small", False)
+    least = 8_000  # kilobytes in which the executable itself starts
+    for arguments in (["--batch", "8", "--threads", "256"], ["-o", "flows.pcap", "--threads", "256"]):
+        command = f"ulimit -v {least}; exec {executable} generate -n 10 {' '.join(arguments)}"
+        done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=60)
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert done.stderr.startswith(b"edgegen: there is not enough memory")
+        assert done.stderr.count(b"\n") == 1
+
+
+def test_memory_does_not_grow_with_the_flows() -> None:
+    executable, most = mock_host.build("times", False), []
+    for count in (2_000, 200_000):
+        with subprocess.Popen([executable, "generate", "-n", str(count)], stdout=subprocess.DEVNULL) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        most.append(usage.ru_maxrss)
+    assert most[1] <= most[0] + 200
+
+
+def test_bench_measures_what_it_says() -> None:
+    done = run("times", "bench", "--seconds", "1", "--batch", "4", "--threads", "2", "--min-packets", "16", sanitize="")
+    assert (done.returncode, done.stderr) == (0, b"")
+    result = json.loads(done.stdout)
+    assert result["variant"] == "mock"
+    assert result["executable_bytes"] == mock_host.build("times", False).stat().st_size
+    one, many = result["one_flow"], result["throughput"]
+    assert len(one["samples_us"]) == one["flows"] >= 20
+    assert 0 < one["p50_us"] <= one["p95_us"] <= one["p99_us"] <= max(one["samples_us"]) + 0.1
+    assert one["tokens_a_flow"] == mock_host.TIMES.steps
+    assert (many["batch"], many["threads"]) == (4, 2)
+    assert many["flows_a_second"] == pytest.approx(many["flows"] / many["seconds"], rel=1e-3)
+    assert many["packets_a_second"] == pytest.approx(16 * many["flows_a_second"], rel=1e-3)
+    assert len(result["first_flow_ms"]) == 9
+    assert min(result["first_flow_ms"]) > 0
+    assert list(result["peak_memory_kb"]) == ["1", "4", "8"]
+    machine = result["machine"]
+    assert machine["cores"] == os.cpu_count()
+    assert machine["system"].startswith(f"{os.uname().sysname} {os.uname().release}")
+
+
+FLAGS = "-n -o --label --seed --first --batch --threads --temperature --min-packets --engine --seconds --help".split()
+VALUES = ["0", "1", "3", "-1", "x", "1e9", "", "99999999999999999999", "auto", "nan", "0.5", "é", "=", "-n", "--"]
+WORDS = st.one_of(
+    st.sampled_from(["generate", "bench", "verify", "info", *FLAGS, *VALUES]),
+    st.builds("{}={}".format, st.sampled_from(FLAGS), st.sampled_from(VALUES)),
+    st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20),
+)
+
+
+@settings(max_examples=150)
+@given(st.lists(WORDS, max_size=8))
+def test_no_arguments_break_it(arguments: list[str]) -> None:
+    if "bench" in arguments[:1] or any(text[:2] == "-o" for text in arguments):
+        arguments = ["verify", *arguments]  # neither a measurement nor files of any name
+    done = run("small", *arguments)
+    assert done.returncode in (0, 2), done.stderr
+    assert b"Sanitizer" not in done.stderr
+    assert b"runtime error" not in done.stderr
+    if done.returncode == 2:
+        assert done.stderr.startswith(b"edgegen: ")
+        assert done.stderr.endswith(b"\n")
 
 
 def test_verify_knows_its_golden_flows() -> None:
     done = run("times", "verify")
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == b"40 golden flows are the same as at the export (mock)\n"
-    wrong = mock_host.build("small", False, False, "00" * 32)
+    wrong = mock_host.build("small", False, golden="00" * 32)
     done = subprocess.run([wrong, "verify"], capture_output=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, b"")
     assert b"golden flows differ" in done.stderr

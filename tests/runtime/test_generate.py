@@ -11,9 +11,9 @@ import pytest
 
 from edgegen.bundle import Golden, Manifest, Target, this_target, write_bundle
 from edgegen.errors import EdgegenError, UsageError
-from edgegen.runtime import CHUNK, generate
-from edgegen.runtime.engine import StepperEngine, golden_hash, open_engine, verify
-from edgegen.runtime.loop import generate_tokens
+from edgegen.runtime import generate
+from edgegen.runtime.engine import CHUNK, StepperEngine, collect, golden_hash, open_engine, verify
+from edgegen.runtime.request import Request
 from edgegen.writers import json_line
 
 NAME = "times"
@@ -69,10 +69,22 @@ def make_bundle(tmp_path: Path) -> Callable[..., Path]:
 
 def test_the_executable_writes_what_python_generates(make_bundle: Callable[..., Path]) -> None:
     path = make_bundle()
-    arguments = ["generate", "-n", str(CHUNK + 9), "--seed", "3", "--first", "7", "--temperature", "0.9"]
+    arguments = [
+        "generate",
+        "-n",
+        str(CHUNK + 9),
+        "--seed",
+        "3",
+        "--first",
+        "7",
+        "--temperature",
+        "0.9",
+        "--min-packets",
+        "2",
+    ]
     done = subprocess.run([path / this_target() / "edgegen", *arguments], capture_output=True, timeout=60)
-    for batch in (1, None):
-        flows = generate(path, CHUNK + 9, seed=3, first=7, temperature=0.9, batch=batch)
+    for batch, threads in ((1, 1), (None, 1), (None, 3)):
+        flows = generate(path, CHUNK + 9, seed=3, first=7, temperature=0.9, batch=batch, min_packets=2, threads=threads)
         assert "".join(map(json_line, flows)).encode() == done.stdout
 
 
@@ -94,6 +106,8 @@ def test_labels_take_turns_by_flow_number(make_bundle: Callable[..., Path]) -> N
         ({"batch": 0}, "batch 0"),
         ({"engine": "tpu"}, "engine 'tpu'"),
         ({"temperature": -1.0}, "temperature"),
+        ({"min_packets": 0}, "min packets"),
+        ({"threads": 0}, "threads 0"),
         ({"labels": ["nope"]}, "it knows"),
     ],
 )
@@ -153,8 +167,7 @@ def test_onnxruntime_runs_a_step_graph_flow_by_flow_alike(make_bundle: Callable[
 def test_golden_hashes_are_of_tokens_then_places() -> None:
     seed, first, count = mock_host.GOLDEN
     engine = StepperEngine("mock", CODEC, mock_host.MockStepper(CODEC, 4))
-    labels = [0, 1, 2]
-    sequences = generate_tokens(CODEC, mock_host.MockStepper(CODEC, 4), labels)
+    sequences = collect(engine, CODEC, Request(3))
     assert sequences.bytes() == sequences.tokens.tobytes() + sequences.places.tobytes()
     assert len(sequences.bytes()) == 3 * CODEC.length * 8
     assert golden_hash(engine, CODEC, seed, first, count) == mock_host.golden_hash(CODEC)
