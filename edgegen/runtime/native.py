@@ -1,4 +1,4 @@
-"""The compiled engine: libmodel.so of a bundle, through ctypes. Its C interface is export/device/stream.h and rows.h."""
+"""The compiled engine: libmodel.so of a bundle, through ctypes. Its C interface: export/device/stream.h and rows.h."""
 
 import _ctypes
 import ctypes
@@ -109,9 +109,8 @@ class NativeEngine:
         return np.ctypeslib.as_array(view, (self.width, self.vocabulary)).copy()
 
     def _no_memory(self) -> EdgegenError:
-        return EdgegenError(
-            f"there is not enough memory for a batch of {self.width} in {self.threads} threads: lower --batch or --threads"
-        )
+        wanted = f"a batch of {self.width} in each of {self.threads} threads"
+        return EdgegenError(f"there is not enough memory for {wanted}: lower --batch or --threads")
 
 
 def _load(path: Path) -> ctypes.CDLL:
