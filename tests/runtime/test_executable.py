@@ -210,7 +210,8 @@ def test_bench_measures_what_it_says() -> None:
     assert machine["system"].startswith(f"{os.uname().sysname} {os.uname().release}")
 
 
-FLAGS = "-n -o --label --seed --first --batch --threads --temperature --min-packets --engine --seconds --help".split()
+FLAGS = ["-n", "-o", "--label", "--seed", "--first", "--batch", "--threads", "--temperature", "--min-packets"]
+FLAGS += ["--engine", "--seconds", "--help"]
 VALUES = ["0", "1", "3", "-1", "x", "1e9", "", "99999999999999999999", "auto", "nan", "0.5", "é", "=", "-n", "--"]
 WORDS = st.one_of(
     st.sampled_from(["generate", "bench", "verify", "info", *FLAGS, *VALUES]),
