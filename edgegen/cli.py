@@ -151,6 +151,27 @@ def generate(
 
 
 @app.command()
+def bench(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `edgegen export` made.")],
+    on: Annotated[str, typer.Option(help="local, ssh://USER@HOST, or qemu:CPU, which counts instructions.")] = "local",
+    out: Annotated[str, typer.Option("-o", help="md, json (with every sample), or a file named .md or .json.")] = "md",
+    seconds: Annotated[int, typer.Option(min=1, max=3600, help="Of each measurement.")] = 2,
+    batch: Annotated[int | None, typer.Option(min=1, help="Flows at a time; none: the widest compiled.")] = None,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="That share the flows between them.")] = 1,
+    label: Annotated[list[str] | None, typer.Option(help="Labels in turn; none: by training share.")] = None,
+    temperature: Annotated[float, typer.Option(help="0 for the likeliest packets; 1 as trained.")] = 1.0,
+    min_packets: Annotated[int, typer.Option(min=1, help="Packets that every flow has at least.")] = 1,
+) -> None:
+    """Measure latency, throughput and memory of a bundle's executable, here or where it will run."""
+    from edgegen.bundle import Bundle
+    from edgegen.measure import Workload, measure
+    from edgegen.measure.report import write
+
+    workload = Workload(seconds, batch, threads, tuple(label or ()), temperature, min_packets)
+    write(measure(Bundle.open(bundle), on, workload), out)
+
+
+@app.command()
 def verify(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `edgegen export` made.")],
     engine: Annotated[str, typer.Option(help="auto, native or onnxruntime.")] = "auto",

@@ -11,7 +11,7 @@ from edgegen.errors import EdgegenError
 from edgegen.export.device.sources import EXECUTABLE, FLAGS, LIBRARY
 from edgegen.export.targets import Target
 
-SMALL = ("-s", "-g0", "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections", "-fno-sanitize=all")
+SMALL = ("-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections", "-fno-sanitize=all")
 # What Python calls, and the kernels by name, so that a profile says where the time goes.
 EXPORTS = "{ global: edgegen_*; *_w[0-9]*_*; local: *; };\n"
 
@@ -19,13 +19,16 @@ EXPORTS = "{ global: edgegen_*; *_w[0-9]*_*; local: *; };\n"
 def link_library(folder: Path, objects: list[Path], target: Target) -> Path:
     """libmodel.so for Python on `target`, from model.c and weights.bin in `folder`."""
     (folder / "exports.map").write_text(EXPORTS)
-    mode = ["-target", target.library, "-shared", "-fPIC", "-Wl,--version-script=exports.map"]
+    mode = ["-target", target.library, "-s", "-shared", "-fPIC", "-Wl,--version-script=exports.map"]
     return _zig(folder, mode, ["model.c"], LIBRARY, objects, target, "libmodel.so")
 
 
-def link_executable(folder: Path, objects: list[Path], target: Target) -> Path:
-    """The static executable for `target`, from model.c, golden.c and weights.bin in `folder`."""
-    mode = ["-target", target.executable, "-static"]
+def link_executable(folder: Path, objects: list[Path], target: Target, named: bool = False) -> Path:
+    """The static executable for `target`, from model.c, golden.c and weights.bin in `folder`.
+
+    named: keeps the names of all functions, for profilers
+    """
+    mode = ["-target", target.executable, "-static", *(["-gline-tables-only"] if named else ["-s"])]
     return _zig(folder, mode, ["model.c", "golden.c"], EXECUTABLE, objects, target, "edgegen")
 
 

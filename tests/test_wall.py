@@ -13,7 +13,13 @@ import edgegen
 
 PACKAGE = Path(edgegen.__file__).parent
 ALONE = ("__init__", "flow", "codec", "bundle", "errors", "writers", "pcap_writer", "cli")
-DEVICE = sorted([*(PACKAGE / f"{name}.py" for name in ALONE), *(PACKAGE / "runtime").rglob("*.py")])
+FOLDERS = ("runtime", "measure")
+DEVICE = sorted(
+    [
+        *(PACKAGE / f"{name}.py" for name in ALONE),
+        *(path for name in FOLDERS for path in (PACKAGE / name).rglob("*.py")),
+    ]
+)
 # Packages of the workshop; `edgegen` itself is told apart by DEVICE.
 WORKSHOP = {
     *("torch", "onnx", "onnxruntime", "onnxscript", "tvm", "tvm_ffi", "triton", "ziglang", "safetensors"),

@@ -111,6 +111,39 @@ static bool print_throughput(const struct edgegen_options *options, char *line) 
     return true;
 }
 
+/* Microseconds a token by kernel, one flow at a time; those of a name together, in the order in which they first come. */
+static bool print_kernels(const struct edgegen_options *options) {
+    int calls = 0;
+    while (edgegen_calls[calls]) calls++;
+    uint64_t *laps = calloc((size_t)calls, sizeof *laps);
+    struct edgegen_request request = options->request;
+    request.count = INT64_MAX;
+    struct edgegen_stream *stream = edgegen_open(&request, edgegen_width(1), 1);
+    if (!laps || !stream) return false;
+    edgegen_next(stream);
+    edgegen_time(stream, laps);
+    int64_t tokens = 0;
+    for (const double start = now(); now() - start < options->seconds / 4;) tokens += tokens_of(edgegen_next(stream));
+    edgegen_close(stream);
+    fputs(", \"kernels_us_a_token\": {", stdout);
+    const char *separator = "";
+    for (int i = 0; i < calls; i++) {
+        uint64_t total = 0;
+        bool first = true;
+        for (int k = 0; k < calls; k++) {
+            if (strcmp(edgegen_calls[i], edgegen_calls[k]) != 0) continue;
+            first = first && k >= i;
+            total += laps[k];
+        }
+        if (!first) continue;
+        printf("%s\"%s\": %.3f", separator, edgegen_calls[i], (double)total / (double)tokens * 1e-3);
+        separator = ", ";
+    }
+    putchar('}');
+    free(laps);
+    return true;
+}
+
 /* This executable again as `generate -n flows --batch batch`: seconds from its start to its first byte, and the most
  * memory it had; false where this system does not start it (an emulator may not). */
 static bool run_again(const char *flows, const char *batch, double *first, long *kilobytes) {
@@ -167,7 +200,8 @@ int edgegen_bench(const struct edgegen_options *options) {
     if (stat("/proc/self/exe", &file) == 0) printf(", \"executable_bytes\": %lld", (long long)file.st_size);
     printf(", \"min_packets\": %d, \"machine\": ", options->request.controls.min_packets);
     edgegen_print_machine();
-    const bool done = line && print_one_flow(options, line) && print_throughput(options, line);
+    const bool done =
+        line && print_one_flow(options, line) && print_kernels(options) && print_throughput(options, line);
     if (done) {
         fflush(stdout); /* else a child would have what is not written yet, too */
         print_starts();

@@ -40,6 +40,7 @@ static _Noreturn void out_of_memory(void) {
     exit(EXIT_FAILURE);
 }
 
+/* To be called first: the code around the kernels is compiled for the same processors. */
 static void check_processor(void) {
     if (edgegen_variant()) return;
     fputs("edgegen: this processor lacks instructions that the engine is compiled for; export for another target\n", stderr);
@@ -65,8 +66,8 @@ static void json_lines(struct edgegen_stream *stream) {
 }
 
 static int generate(int argc, char **argv) {
-    const struct edgegen_options options = edgegen_parse(EDGEGEN_GENERATE, argc, argv);
     check_processor();
+    const struct edgegen_options options = edgegen_parse(EDGEGEN_GENERATE, argc, argv);
     edgegen_output_open(options.output, options.pcap ? edgegen_pcap_record() : edgegen_json_bound());
     struct edgegen_stream *stream = open_stream(&options.request, options.batch, options.threads);
     if (options.pcap) edgegen_pcap(stream);
@@ -78,8 +79,8 @@ static int generate(int argc, char **argv) {
 }
 
 static int bench(int argc, char **argv) {
-    const struct edgegen_options options = edgegen_parse(EDGEGEN_BENCH, argc, argv);
     check_processor();
+    const struct edgegen_options options = edgegen_parse(EDGEGEN_BENCH, argc, argv);
     const int status = edgegen_bench(&options);
     free((void *)options.request.labels);
     return status;

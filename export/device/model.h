@@ -30,6 +30,8 @@ extern const struct edgegen_codec edgegen_codec;
 
 extern const int edgegen_widths[]; /* compiled batch widths, rising, 0-terminated */
 
+extern const char *const edgegen_calls[]; /* the kernel of each call of a step, in order, NULL-terminated */
+
 /* The kernel variant chosen for this processor, e.g. "avx512vnni"; NULL where the processor lacks even what the
  * baseline needs. The choice is made once, before the first step. */
 const char *edgegen_variant(void);
@@ -40,9 +42,10 @@ size_t edgegen_model_memory(int width);
 /* Consume one token per row and return the logits for the next position, (width, vocabulary), valid until the next
  * step on the same memory. Rows are independent: each is at a position of its own, and position 0 starts a
  * new sequence in its row whatever the row held before. Of a row only the logits of tokens low .. high - 1 are
- * computed, none where the two are equal; the others mean nothing. `width` is one of edgegen_widths. */
+ * computed, none where the two are equal; the others mean nothing. `width` is one of edgegen_widths.
+ * laps (calls,): NULL, or where the nanoseconds that each call takes are added. */
 const float *edgegen_model_step(int width, void *memory, const int32_t *tokens /* (width,) */,
-                                const int32_t *positions /* (width,) */, const int32_t *legal /* (width, 2) low, high */);
+                                const int32_t *positions /* (width,) */, const int32_t *legal /* (width, 2) low, high */, uint64_t *laps);
 
 /* The flows that prove an executable sound, written by golden_source() once the library has generated them. Only
  * the executable links it: the library is what its hash is made with. */

@@ -39,12 +39,21 @@ static float temperature(const char *text) {
     return (float)number;
 }
 
+/* A text inside a sentence, which has one line. */
+static void put_line(const char *text) {
+    for (; *text; text++) fputc(*text == '\n' || *text == '\r' ? ' ' : *text, stderr);
+}
+
 static int32_t label(const char *name) {
     for (int32_t i = 0; i < edgegen_codec.labels; i++)
         if (strcmp(edgegen_codec.label_names[i], name) == 0) return i;
-    fprintf(stderr, "edgegen: label '%s' is unknown to this generator; it knows: ", name);
-    for (int32_t i = 0; i < edgegen_codec.labels; i++)
-        fprintf(stderr, "%s%s", i ? ", " : "", edgegen_codec.label_names[i]);
+    fputs("edgegen: label '", stderr);
+    put_line(name);
+    fputs("' is unknown to this generator; it knows: ", stderr);
+    for (int32_t i = 0; i < edgegen_codec.labels; i++) {
+        if (i) fputs(", ", stderr);
+        put_line(edgegen_codec.label_names[i]);
+    }
     fputc('\n', stderr);
     exit(USAGE);
 }

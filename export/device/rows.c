@@ -15,6 +15,7 @@ struct edgegen_rows {
     int32_t *positions;                  /* (width,) where it stands */
     int32_t *legal;                      /* (width, 2) what may follow it, low .. high - 1 */
     uint32_t *weights;                   /* (vocabulary,) */
+    uint64_t *laps;                      /* (calls,) nanoseconds, NULL where nobody asks */
 };
 
 struct edgegen_rows *edgegen_rows_new(int width) {
@@ -99,7 +100,7 @@ void edgegen_rows_advance(struct edgegen_rows *rows, const struct edgegen_contro
         if (range[1] - range[0] == 1) range[1] = range[0];
     }
     const float *logits =
-        edgegen_model_step(rows->width, rows->model, rows->tokens, rows->positions, rows->legal);
+        edgegen_model_step(rows->width, rows->model, rows->tokens, rows->positions, rows->legal, rows->laps);
     for (int row = 0; row < rows->width; row++) {
         struct edgegen_sequence *sequence = rows->sequences[row];
         if (!sequence) continue;
@@ -119,10 +120,12 @@ void edgegen_rows_advance(struct edgegen_rows *rows, const struct edgegen_contro
     }
 }
 
+void edgegen_rows_time(struct edgegen_rows *rows, uint64_t *laps) { rows->laps = laps; }
+
 const float *edgegen_step(struct edgegen_rows *rows, const int32_t *tokens, const int32_t *positions) {
     for (int row = 0; row < rows->width; row++) {
         rows->legal[2 * row] = 0;
         rows->legal[2 * row + 1] = edgegen_codec.vocabulary;
     }
-    return edgegen_model_step(rows->width, rows->model, tokens, positions, rows->legal);
+    return edgegen_model_step(rows->width, rows->model, tokens, positions, rows->legal, NULL);
 }

@@ -47,6 +47,9 @@ struct edgegen_sequence *edgegen_rows_at(const struct edgegen_rows *rows, int ro
 void edgegen_rows_advance(struct edgegen_rows *rows, const struct edgegen_controls *controls,
                           void (*finished)(void *context, struct edgegen_sequence *sequence), void *context);
 
+/* From now on the nanoseconds of each call of a step are added to laps (calls,), as many as edgegen_calls has. */
+void edgegen_rows_time(struct edgegen_rows *rows, uint64_t *laps);
+
 /* One step of all rows, for whoever writes a loop of their own: logits (width, vocabulary). */
 const float *edgegen_step(struct edgegen_rows *rows, const int32_t *tokens, const int32_t *positions);
 

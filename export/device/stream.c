@@ -183,6 +183,8 @@ const struct edgegen_sequence *edgegen_next(struct edgegen_stream *stream) {
     return sequence;
 }
 
+void edgegen_time(struct edgegen_stream *stream, uint64_t *laps) { edgegen_rows_time(stream->workers->rows, laps); }
+
 int64_t edgegen_read(struct edgegen_stream *stream, int64_t most, int32_t *tokens, uint32_t *places) {
     const size_t length = (size_t)edgegen_codec.length;
     int64_t count = 0;

@@ -26,6 +26,9 @@ void edgegen_close(struct edgegen_stream *stream);
 /* The next flow, valid until the next call; NULL after the last. */
 const struct edgegen_sequence *edgegen_next(struct edgegen_stream *stream);
 
+/* From now on the nanoseconds of each call of a step are added to laps (calls,). For a stream with one thread. */
+void edgegen_time(struct edgegen_stream *stream, uint64_t *laps);
+
 /* Up to `most` next flows: tokens and places (most, length). Returns how many. */
 int64_t edgegen_read(struct edgegen_stream *stream, int64_t most, int32_t *tokens, uint32_t *places);
 

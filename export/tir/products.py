@@ -92,7 +92,7 @@ def linear(b: int, k: int, n: int, dot: str, added: tuple[int, ...] | None = Non
     q int8 (b, k), scale (b, 1); weight (n, k) int8 as `dot.pack` gives it, offset as `dot.offsets`; weight_scale (n,);
     added (n,), a bias, or (b, n), a residual; dot names the instruction set. The sums are exact in int32.
     """
-    with Kernel("linear") as kernel:
+    with Kernel(f"linear_{n}x{k}") as kernel:
         product = _Product(kernel, b, k, n, dot)
         term = kernel.tensor("added", added) if added else None
         y = kernel.tensor("y", (b, n))

@@ -15,6 +15,7 @@ from edgegen.codec import Codec, Label
 from edgegen.datasets import edgelab_llama
 from edgegen.export import build
 from edgegen.export.step_graph import step_graph
+from edgegen.export.targets import TARGETS
 from edgegen.models import configure, create
 
 # Lets the tests of this folder import compiled.py.
@@ -83,15 +84,29 @@ def graphs(once: Once, runs: Forms) -> Forms:
     return lambda arch, size: once(f"{arch}-{size}.onnx", lambda path: write(path, runs(arch, size)))
 
 
+Export = Callable[[Path, str, str, tuple[str, ...]], None]
+
+
 @pytest.fixture(scope="session")
-def bundles(once: Once, runs: Forms, graphs: Forms) -> Forms:
-    """(arch, size) -> the bundle of its run, made from the step graph that is there."""
+def export(runs: Forms, graphs: Forms) -> Export:
+    """Writes the bundle of a run for some targets, from the step graph that is there."""
 
-    def write(path: Path, run: Path, graph: Path) -> None:
+    def write(path: Path, arch: str, size: str, names: tuple[str, ...]) -> None:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(build, "step_graph", lambda model: (model.fold(), onnx.load(graph))[1])
-            build.export(run, path)
+            patch.setattr(build, "step_graph", lambda model: (model.fold(), onnx.load(graphs(arch, size)))[1])
+            build.export(runs(arch, size), path, names)
 
-    return lambda arch, size: once(
-        f"{arch}-{size}.edgegen", lambda path: write(path, runs(arch, size), graphs(arch, size))
-    )
+    return write
+
+
+@pytest.fixture(scope="session")
+def bundles(once: Once, export: Export) -> Forms:
+    """(arch, size) -> the bundle of its run for this machine."""
+    return lambda arch, size: once(f"{arch}-{size}.edgegen", lambda path: export(path, arch, size, ()))
+
+
+@pytest.fixture(scope="session")
+def everywhere(once: Once, export: Export) -> Forms:
+    """(arch, size) -> the bundle of its run for every target."""
+    names = tuple(TARGETS)
+    return lambda arch, size: once(f"{arch}-{size}-every.edgegen", lambda path: export(path, arch, size, names))

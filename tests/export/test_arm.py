@@ -1,70 +1,91 @@
 """The same flows on ARM, bit for bit: cross-linked static executables under emulation, pinned to real processors."""
 
 import shutil
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from edgegen import checkpoint
-from edgegen.bundle import Bundle
-from edgegen.export import build, targets
+from edgegen.bundle import Bundle, this_target
+from edgegen.measure import emulator, measure
+from edgegen.measure.report import markdown
 
-Once = Callable[[str, Callable[[Path], object]], Path]
 Forms = Callable[[str, str], Path]
 
-# target -> the processors it is tried on: without and with a dot product, and 32 bits
+# The processors that executables are tried on: without and with a dot product, and 32 bits.
 PROCESSORS = [
     ("aarch64", "qemu-aarch64-static", "cortex-a53", "neon"),
     ("aarch64", "qemu-aarch64-static", "cortex-a76", "dotprod"),
     ("armv7", "qemu-arm-static", "cortex-a7", "neon"),
 ]
+# An emulator adds and multiplies floats in software: Mamba's state has many.
+FLOWS = {"llama": "2000", "mamba": "200"}
+STATIC_ARM = {"aarch64": (2, 183), "armv7": (1, 40)}  # class and machine in the head of an ELF file
 
 
-@pytest.fixture(scope="module")
-def executables(bundles: Forms, runs: Forms, once: Once) -> Forms:
-    """(arch, target) -> the executable to the tiny model's bundle, whose flows this machine's engine made."""
-
-    def link(path: Path, arch: str, target: str) -> None:
-        bundle = Bundle.open(bundles(arch, "tiny"))
-        model, codec, _ = checkpoint.load(runs(arch, "tiny"))
-        (found,) = targets.find([target])
-        made = build._library(bundle.path / "model.int8.onnx", codec, model, found, path, lambda text: None)
-        build._write_golden(bundle.manifest.golden, path)
-        build.link_executable(path, made.objects, found)
-
-    return lambda arch, target: once(f"{arch}-{target}", lambda path: link(path, arch, target)) / "edgegen"
+def emulated(
+    bundle: Path, target: str, program: str, processor: str, *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """The bundle's executable on an emulated processor; skips where there is no emulator."""
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is missing (Debian package qemu-user-static)")
+    executable = bundle / Bundle.open(bundle).manifest.targets[target].executable
+    command = [program, "-cpu", processor, str(executable), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.timeout(900)  # the first link for a target builds its C library
 @pytest.mark.parametrize("arch", ["llama", "mamba"])
-@pytest.mark.parametrize(("target", "emulator", "processor", "variant"), PROCESSORS)
+@pytest.mark.parametrize(("target", "program", "processor", "variant"), PROCESSORS)
 def test_same_flows_on_arm(
-    executables: Forms, bundles: Forms, arch: str, target: str, emulator: str, processor: str, variant: str
+    everywhere: Forms, arch: str, target: str, program: str, processor: str, variant: str
 ) -> None:
-    if shutil.which(emulator) is None:
-        pytest.skip(f"{emulator} is missing (Debian package qemu-user-static)")
-    emulated = [emulator, "-cpu", processor, str(executables(arch, target))]
-    verified = subprocess.run([*emulated, "verify"], capture_output=True, text=True, check=False)
+    bundle = everywhere(arch, "tiny")
+    verified = emulated(bundle, target, program, processor, "verify")
     assert verified.returncode == 0, verified.stderr
     assert f"({variant})" in verified.stdout
-    here = Bundle.open(bundles(arch, "tiny"))
-    arguments = ["generate", "-n", "100", "--seed", "7", "-o", "-"]
-    local = [str(here.path / here.manifest.targets["x86_64"].executable), *arguments]
-    assert subprocess.check_output([*emulated, *arguments]) == subprocess.check_output(local)
+    for arguments in (["-n", FLOWS[arch], "--threads", "2"], ["-n", "60", "--batch", "1"]):
+        command = ["generate", "--seed", "7", *arguments]
+        made = emulated(bundle, target, program, processor, *command)
+        assert made.returncode == 0, made.stderr
+        local = [str(bundle / this_target() / "edgegen"), *command]
+        assert made.stdout == subprocess.run(local, capture_output=True, text=True, check=True).stdout
 
 
-def test_a_processor_without_fused_multiply_add_is_refused(executables: Forms) -> None:
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("target", STATIC_ARM)
+def test_the_executables_are_static_and_for_their_processor(everywhere: Forms, target: str) -> None:
+    bundle = Bundle.open(everywhere("llama", "tiny"))
+    elf = (bundle.path / bundle.manifest.targets[target].executable).read_bytes()
+    assert (elf[4], struct.unpack_from("<H", elf, 18)[0]) == STATIC_ARM[target]
+    assert b"/lib/ld" not in elf
+
+
+@pytest.mark.timeout(900)
+def test_a_processor_without_fused_multiply_add_is_refused(everywhere: Forms) -> None:
     """A Cortex-A9 has NEON but no fused multiply-add, without which the sums would differ."""
-    if shutil.which("qemu-arm-static") is None:
-        pytest.skip("qemu-arm-static is missing (Debian package qemu-user-static)")
-    refused = subprocess.run(
-        ["qemu-arm-static", "-cpu", "cortex-a9", str(executables("llama", "armv7")), "verify"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert refused.returncode == 1
-    assert refused.stderr.count("\n") == 1
-    assert "lacks instructions" in refused.stderr
+    for verb in (["verify"], ["generate", "-n", "1"], ["bench"]):
+        refused = emulated(everywhere("llama", "tiny"), "armv7", "qemu-arm-static", "cortex-a9", *verb)
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr.count("\n") == 1
+        assert "lacks instructions" in refused.stderr
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize(("cpu", "variant"), [("cortex-a53", "neon"), ("cortex-a76", "dotprod"), ("cortex-a7", "neon")])
+def test_instructions_are_counted(everywhere: Forms, cpu: str, variant: str) -> None:
+    for name in emulator.EMULATORS.values():
+        if shutil.which(name) is None:
+            pytest.skip(f"{name} is missing (Debian package qemu-user)")
+    bundle = Bundle.open(everywhere("llama", "tiny"))
+    result = measure(bundle, f"qemu:{cpu}")
+    assert result["variant"] == variant
+    one, sixteen = result["instructions_a_token"]["1"], result["instructions_a_token"]["16"]
+    # A multiply-add takes at least a sixteenth of an instruction, and at most one and a half.
+    assert 200_000 / 16 < one < 1.5 * 200_000
+    assert one / 2 < sixteen < 2 * one
+    again = measure(bundle, f"qemu:{cpu}")["instructions_a_token"]
+    assert again == pytest.approx(result["instructions_a_token"], rel=1e-3)
+    assert f"| kernels | {variant} |" in markdown(result)

@@ -1,0 +1,51 @@
+"""A measurement on this machine."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgegen.bundle import Bundle, this_target
+from edgegen.errors import EdgegenError, UsageError
+
+if TYPE_CHECKING:
+    from edgegen.measure import Workload
+
+USAGE = 2  # exit status of the executable
+
+
+def executable(bundle: Bundle, target: str) -> Path:
+    """The bundle's executable for a target; EdgegenError where it has none."""
+    if target not in bundle.manifest.targets:
+        known = ", ".join(bundle.manifest.targets) or "none"
+        raise EdgegenError(
+            f"{bundle.path} has no executable for {target} (it has: {known}): export with --target {target}"
+        )
+    return bundle.path / bundle.manifest.targets[target].executable
+
+
+def arguments(workload: "Workload") -> list[str]:
+    """The command line of the executable's `bench`."""
+    return ["bench", "--seconds", str(workload.seconds), "--threads", str(workload.threads), *workload.flags()]
+
+
+def bench(bundle: Bundle, workload: "Workload") -> dict[str, Any]:
+    """What the executable measures here."""
+    return run([str(executable(bundle, this_target())), *arguments(workload)], "the executable")
+
+
+def run(command: list[str], what: str) -> dict[str, Any]:
+    """The JSON that a command prints; EdgegenError with the sentence that it ends with instead."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise EdgegenError(f"{command[0]} cannot be started ({error.strerror}): check that it is installed") from error
+    if done.returncode:
+        said = done.stderr.strip().removeprefix("edgegen: ") or f"exit status {done.returncode}"
+        kind = UsageError if done.returncode == USAGE else EdgegenError
+        raise kind(f"{what} could not measure: {' '.join(said.split())}")
+    try:
+        result: dict[str, Any] = json.loads(done.stdout)
+    except ValueError as error:
+        raise EdgegenError(f"{what} printed no measurement: export the bundle again with this edgegen") from error
+    return result

@@ -1,0 +1,74 @@
+"""A measurement for people, one table in Markdown, and for programs, JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from edgegen.errors import EdgegenError, UsageError
+
+
+def write(result: dict[str, Any], out: str) -> None:
+    """Print a result as "md" or "json", or write it to a file with that suffix."""
+    form = out if out in ("md", "json") else Path(out).suffix.removeprefix(".")
+    if form not in ("md", "json"):
+        raise UsageError(f"-o {out} is none of: md, json, a file named .md or .json")
+    text = markdown(result) if form == "md" else json.dumps(result)
+    if out == form:
+        print(text)
+        return
+    try:
+        Path(out).write_text(text + "\n")
+    except OSError as error:
+        raise EdgegenError(f"cannot write {out} ({error.strerror}): choose another place or make room") from error
+
+
+def markdown(result: dict[str, Any]) -> str:
+    """The table of a result of `measure`; what a place does not tell is left out."""
+    rows = [
+        ("kernels", result["variant"]),
+        ("executable, weights included", f"{result['executable_bytes'] / 1e6:.2f} MB"),
+    ]
+    rows += _counted(result) if "instructions_a_token" in result else _measured(result)
+    lines = [f"{result['model']}, {result['bundle']}, on {result['on']}", "", "| | |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def _counted(result: dict[str, Any]) -> list[tuple[str, str]]:
+    rows = [("processor", f"{result['cpu']}, emulated by {result['emulator']}")]
+    for batch, instructions in result["instructions_a_token"].items():
+        rows.append((f"instructions a token, batch {batch}", f"{instructions / 1e3:,.0f} thousand"))
+    return rows
+
+
+def _measured(result: dict[str, Any]) -> list[tuple[str, str]]:
+    one, many = result["one_flow"], result["throughput"]
+    quantiles = " / ".join(f"{one[f'p{q}_us'] / 1e3:.3g}" for q in (50, 95, 99))
+    threads = f"{many['threads']} thread{'s' * (many['threads'] > 1)}"
+    rows = [
+        *_machine(result["machine"]),
+        ("one flow at a time, p50 / p95 / p99", f"{quantiles} ms"),
+        ("tokens a flow", f"{one['tokens_a_flow']:.1f}, {one['us_a_token']:.1f} us each"),
+        (f"flows a second, batch {many['batch']}, {threads}", f"{many['flows_a_second']:,.0f}"),
+        ("packets a second", f"{many['packets_a_second']:,.0f}"),
+    ]
+    if result["first_flow_ms"]:
+        starts = sorted(result["first_flow_ms"])
+        rows.append(("from start to first flow", f"{starts[len(starts) // 2]:.2f} ms"))
+    for batch, kilobytes in result["peak_memory_kb"].items():
+        if kilobytes:
+            rows.append((f"most memory, batch {batch}", f"{kilobytes / 1e3:.1f} MB"))
+    kernels = sorted(result["kernels_us_a_token"].items(), key=lambda item: -item[1])
+    total = sum(time for _, time in kernels) or 1.0
+    shares = ", ".join(f"{name} {time / total:.0%}" for name, time in kernels if time / total >= 0.01)
+    return [*rows, ("where the time goes", shares)]
+
+
+def _machine(machine: dict[str, Any]) -> list[tuple[str, str]]:
+    features = f" ({', '.join(machine['features'])})" if machine["features"] else ""
+    rows = [("processor", f"{machine['cpu'] or 'unknown'}{features}, {machine['cores']} cores")]
+    rows.append(("system", f"{machine['system']}, {machine['memory_mb']:,} MB"))
+    clock = [f"{machine['mhz']:,.0f} MHz" if machine["mhz"] else "", machine["governor"] or ""]
+    clock += [f"{machine['celsius']:.0f} degrees Celsius"] if machine["celsius"] else []
+    if any(clock):
+        rows.append(("clock", ", ".join(text for text in clock if text)))
+    return rows
