@@ -82,6 +82,13 @@ def fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, c
         ("generate b.edgegen -n 3 --seed -1", 2, "seed"),
         ("generate b.edgegen -n -3", 2, "number of flows"),
         ("generate b.edgegen -n 3 --engine onnxruntime", 1, "no ONNX step graph"),
+        ("generate b.edgegen -n 3 --threads 0", 2, "threads 0"),
+        ("generate b.edgegen -n 3 --min-packets 99", 2, "min packets 99"),
+        ("bench nosuch.edgegen", 1, "nosuch.edgegen"),
+        ("bench b.edgegen", 1, "export with --target"),
+        ("bench b.edgegen --on moon", 2, "ssh://USER@HOST"),
+        ("bench b.edgegen --on qemu:z80", 2, "cortex-a53"),
+        ("bench b.edgegen --on ssh://host:port", 2, "is no address"),
         ("verify nosuch.edgegen", 1, "nosuch.edgegen"),
         ("verify text.txt", 1, "text.txt is not a bundle"),
         ("verify b.edgegen --engine abacus", 2, "auto, native, onnxruntime"),
@@ -105,7 +112,7 @@ def test_bad_input_is_one_sentence(
     assert tree(folder) == before
 
 
-@pytest.mark.parametrize("command", ["generate b.edgegen -n 3 -o x.jsonl", "verify b.edgegen"])
+@pytest.mark.parametrize("command", ["generate b.edgegen -n 3 -o x.jsonl", "verify b.edgegen", "bench b.edgegen"])
 def test_one_flipped_bit_is_refused_with_the_name_of_its_file(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
