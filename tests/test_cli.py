@@ -85,7 +85,7 @@ def fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, c
         ("generate b.edgegen -n 3 --threads 0", 2, "threads 0"),
         ("generate b.edgegen -n 3 --min-packets 99", 2, "min packets 99"),
         ("bench nosuch.edgegen", 1, "nosuch.edgegen"),
-        ("bench b.edgegen", 1, "export with --target"),
+        ("bench b.edgegen", 1, "cannot be started"),
         ("bench b.edgegen --on moon", 2, "ssh://USER@HOST"),
         ("bench b.edgegen --on qemu:z80", 2, "cortex-a53"),
         ("bench b.edgegen --on ssh://host:port", 2, "is no address"),

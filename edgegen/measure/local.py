@@ -39,7 +39,9 @@ def run(command: list[str], what: str) -> dict[str, Any]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise EdgegenError(f"{command[0]} cannot be started ({error.strerror}): check that it is installed") from error
+        raise EdgegenError(
+            f"{command[0]} cannot be started ({error.strerror}): check that it is there and that this machine runs it"
+        ) from error
     if done.returncode:
         said = done.stderr.strip().removeprefix("edgegen: ") or f"exit status {done.returncode}"
         kind = UsageError if done.returncode == USAGE else EdgegenError
