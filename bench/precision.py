@@ -12,11 +12,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-import machine
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+import machine
 from edgegen import checkpoint
 from edgegen.bundle import Bundle
 from edgegen.codec import Codec

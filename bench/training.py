@@ -14,11 +14,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-import machine
-import markov
 from rich.console import Console
 from rich.table import Table
 
+import machine
+import markov
 from edgegen import checkpoint
 from edgegen.codec import Codec
 from edgegen.evaluate.likelihood import nats_per_token

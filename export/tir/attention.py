@@ -40,34 +40,48 @@ def attention_quantise(b: int, heads: int, width: int, slots: int, steps: int, t
         position = kernel.tensor("position", (b,), "int64")
         key, value = kernel.tensor("key", (b, d, slots)), kernel.tensor("value", (b, slots, d))
         q8, scale = kernel.tensor("q", (b, d), "int8"), kernel.tensor("scale", (b, 1))
-        query, row, weight, share = scratch(d), scratch(d), scratch(slots), scratch(1)
+        query, turned, row = scratch(d), scratch(d), scratch(d)
+        weight, peak, share = scratch(heads * slots), scratch(heads), scratch(heads)
         with loop(b) as i:
             at = position[i].astype("int32")
-            with loop(heads) as h, loop(half) as k:
-                low, high = h * width + k, h * width + half + k
-                c, s = cos[at, k], sin[at, k]
-                store(query, minus_product(qkv[i, low], c, qkv[i, high], s) * f32(temperature), low)
-                store(query, fma(qkv[i, low], s, qkv[i, high] * c) * f32(temperature), high)
-                store(key, minus_product(qkv[i, d + low], c, qkv[i, d + high], s), i, low, at)
-                store(key, fma(qkv[i, d + low], s, qkv[i, d + high] * c), i, high, at)
+            with loop(heads) as h, each(half) as k:
+                _turn(query, qkv, (i, h * width + k), half, cos[at, k], sin[at, k], h * width + k, temperature)
+                _turn(turned, qkv, (i, d + h * width + k), half, cos[at, k], sin[at, k], h * width + k, 1.0)
+            with loop(d) as k:
+                store(key, turned[k], i, k, at)
             with each(d) as k:
                 store(value, qkv[i, 2 * d + k], i, at, k)
+            # One thing for all heads after another: what a processor can do at the same time stands together.
             with loop(heads) as h:
-                peak = _scores(query, key, weight, i, h * width, width, at)
-                store(share, f32(1.0) / _weights(weight, peak, at), 0)
+                store(peak, _scores(query, key, weight, i, h * width, width, h * slots, at), h)
+            with loop(heads) as h:
+                store(share, f32(1.0) / _weights(weight, peak[h], h * slots, at), h)
+            with loop(heads) as h:
                 mixed = scratch(width)
                 with T.vectorized(width) as k:
                     store(mixed, f32(0.0), k)
                 with loop(at + 1) as t, T.vectorized(width) as k:
-                    store(mixed, fma(weight[t], value[i, t, h * width + k], mixed[k]), k)
+                    store(mixed, fma(weight[h * slots + t], value[i, t, h * width + k], mixed[k]), k)
                 with T.vectorized(width) as k:
-                    store(row, mixed[k] * share[0], h * width + k)
+                    store(row, mixed[k] * share[h], h * width + k)
             quantise_row(row, d, q8, scale, i, zero)
     return kernel.function
 
 
-def _scores(query: Buffer, key: Buffer, weight: Buffer, i: Expr, first: Expr, width: int, at: Expr) -> Expr:
-    """weight[t] = query . key of one head for the slots up to `at`, MASKED for the rest of its LANES; their maximum."""
+def _turn(
+    to: Buffer, qkv: Buffer, place: tuple[Expr, Expr], half: int, cos: Expr, sin: Expr, at: Expr, factor: float
+) -> None:
+    """One pair of numbers, `half` apart, turned by an angle and multiplied by `factor`."""
+    i, k = place
+    low, high = qkv[i, k], qkv[i, k + half]
+    for result, shift in ((minus_product(low, cos, high, sin), 0), (fma(low, sin, high * cos), half)):
+        store(to, result if factor == 1.0 else result * f32(factor), at + shift)
+
+
+def _scores(
+    query: Buffer, key: Buffer, weight: Buffer, i: Expr, first: Expr, width: int, place: Expr, at: Expr
+) -> Expr:
+    """weight[place + t] = query . key of a head for slots t up to `at`, MASKED in the rest of its LANES; the most."""
     most, score = scratch(LANES), scratch(LANES)
     with T.vectorized(LANES) as lane:
         store(most, f32(MASKED), lane)
@@ -78,18 +92,18 @@ def _scores(query: Buffer, key: Buffer, weight: Buffer, i: Expr, first: Expr, wi
             store(score, fma(query[first + k], key[i, first + k, chunk * LANES + lane], score[lane]), lane)
         with T.vectorized(LANES) as lane:
             seen = tirx.Select(chunk * LANES + lane <= at, score[lane], f32(MASKED))
-            store(weight, seen, chunk * LANES + lane)
+            store(weight, seen, place + chunk * LANES + lane)
             store(most, tirx.max(most[lane], seen), lane)
     return merge(most, LANES, tirx.max)
 
 
-def _weights(weight: Buffer, peak: Expr, at: Expr) -> Expr:
-    """weight[t] = e^(weight[t] - peak) for the slots up to `at`, 0 for the rest of its LANES; their sum."""
+def _weights(weight: Buffer, peak: Expr, place: Expr, at: Expr) -> Expr:
+    """weight[place + t] = e^(weight[place + t] - peak) for slots t up to `at`, 0 in the rest of its LANES; the sum."""
     total = scratch(LANES)
     with T.vectorized(LANES) as lane:
         store(total, f32(0.0), lane)
     with loop(at // LANES + 1) as chunk, T.vectorized(LANES) as lane:
         slot = chunk * LANES + lane
-        store(weight, tirx.Select(slot <= at, exp(weight[slot] - peak), f32(0.0)), slot)
-        store(total, total[lane] + weight[slot], lane)
+        store(weight, tirx.Select(slot <= at, exp(weight[place + slot] - peak), f32(0.0)), place + slot)
+        store(total, total[lane] + weight[place + slot], lane)
     return merge(total, LANES, lambda a, b: a + b)

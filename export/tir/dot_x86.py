@@ -3,10 +3,12 @@
 from typing import ClassVar
 
 from tvm import tirx
+from tvm.script.ir_builder import tirx as T
 
+from edgegen.errors import EdgegenError
 from edgegen.export.maths import Expr
 from edgegen.export.tir.dot import INPUTS, ROWS, Tile, four, put, take, zeros
-from edgegen.export.tir.lanes import Buffer, loop, scratch
+from edgegen.export.tir.lanes import Buffer, lanes_of, loop, merge, scratch, store
 
 
 class Vnni:
@@ -53,30 +55,57 @@ class Vnni:
 
 
 class Avx2:
-    """AVX2: |q| times w with q's sign, as vpmaddubsw wants it; no pair of products exceeds 2 * 127 * 127 < 2^15."""
+    """AVX2: vpmaddubsw multiplies unsigned by signed bytes and adds pairs in 16 bits, which hold |q| times anything.
+
+    For q < 0, |q| times ~w = -w - 1 is q w - |q|. So where q is negative the weights are inverted, and what that takes
+    off, the sum of those |q|, is where all sums of a row start. No pair exceeds 2 * 127 * 128 < 2^15.
+    """
 
     ZERO: ClassVar = 0
     LANES: ClassVar = 8  # half a block
-    TILE: ClassVar = ((1, 4), (2, 2))
+    TILE: ClassVar = ((1, 4), (1, 4))
 
-    @staticmethod
-    def prepare(q: Buffer, b: int, k: int) -> Buffer:
-        return q
+    @classmethod
+    def prepare(cls, q: Buffer, b: int, k: int) -> Buffer:
+        """|q| of a row (k,), then its signs as bytes of ones or zeros (k,), then the start of its sums, an int32."""
+        made = T.alloc_buffer((b, 2 * k + INPUTS), "int8")
+        lanes = lanes_of(k)
+        # 16 bits hold what a lane adds up: at most 127 for each of its inputs.
+        if k // lanes > 256:
+            raise EdgegenError(f"a linear with {k} inputs is too wide for AVX2, whose most are {256 * lanes}")
+        negative = scratch(lanes, "int16")
+        none = tirx.const(0, "int8")
+        with loop(b) as i:
+            with T.vectorized(lanes) as lane:
+                store(negative, tirx.const(0, "int16"), lane)
+            with loop(k // lanes) as turn, T.vectorized(lanes) as lane:
+                j = turn * lanes + lane
+                value = q[i, j]
+                store(made, tirx.abs(value), i, j)
+                store(made, tirx.Select(value < none, tirx.const(-1, "int8"), none), i, k + j)
+                store(negative, negative[lane] - tirx.min(value, none).astype("int16"), lane)
+            total = merge(negative, lanes, lambda a, b: a + b).astype("int32")
+            place = tirx.Ramp(tirx.const(2 * k, "int32"), 1, INPUTS)
+            T.buffer_store(made, tirx.reinterpret("int8x4", total), [i, place])
+        return made
 
     @classmethod
     def sum(cls, tile: Tile) -> None:
         halves = 2 * tile.blocks
         ones = tirx.Broadcast(tirx.const(1, "int16"), 2 * cls.LANES)
-        for i in range(len(tile.rows) * halves):
-            put(tile.sums, zeros(cls.LANES), i * cls.LANES, cls.LANES)
+        for r, row in enumerate(tile.rows):
+            start = tirx.Broadcast(four(tile.q, row, tirx.const(2 * tile.k // INPUTS, "int32")), cls.LANES)
+            for h in range(halves):
+                put(tile.sums, start, (r * halves + h) * cls.LANES, cls.LANES)
         with loop(tile.k // INPUTS) as step:
             for r, row in enumerate(tile.rows):
-                signed = tirx.reinterpret("int8x32", tirx.Broadcast(four(tile.q, row, step), cls.LANES))
-                size = tirx.call_llvm_pure_intrin("int8x32", "llvm.x86.avx2.psign.b", signed, signed)
+                size, sign = (
+                    tirx.reinterpret("int8x32", tirx.Broadcast(four(tile.q, row, step + part), cls.LANES))
+                    for part in (0, tile.k // INPUTS)
+                )
                 for h in range(halves):
                     at = (r * halves + h) * cls.LANES
-                    weights = tile.weights(step, h * cls.LANES, cls.LANES * INPUTS)
-                    turned = tirx.call_llvm_pure_intrin("int8x32", "llvm.x86.avx2.psign.b", weights, signed)
+                    turned = tile.weights(step, h * cls.LANES, cls.LANES * INPUTS) ^ sign
                     pairs = tirx.call_llvm_pure_intrin("int16x16", "llvm.x86.avx2.pmadd.ub.sw", size, turned)
                     fours = tirx.call_llvm_pure_intrin("int32x8", "llvm.x86.avx2.pmadd.wd", pairs, ones)
                     put(tile.sums, take(tile.sums, at, cls.LANES) + fours, at, cls.LANES)

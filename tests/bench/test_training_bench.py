@@ -48,7 +48,6 @@ def test_a_chain_is_a_distribution(context: str) -> None:
 
 def test_events_are_the_choices_a_model_has() -> None:
     import markov
-
     from edgegen.sequences import encode, free
 
     flows = flows_of(20)
