@@ -73,7 +73,7 @@ class Avx2:
         # 16 bits hold what a lane adds up: at most 127 for each of its inputs.
         if k // lanes > 256:
             raise EdgegenError(f"a linear with {k} inputs is too wide for AVX2, whose most are {256 * lanes}")
-        negative = scratch(lanes, "int16")
+        negative, total = scratch(lanes, "int16"), scratch(lanes, "int32")
         none = tirx.const(0, "int8")
         with loop(b) as i:
             with T.vectorized(lanes) as lane:
@@ -84,9 +84,11 @@ class Avx2:
                 store(made, tirx.abs(value), i, j)
                 store(made, tirx.Select(value < none, tirx.const(-1, "int8"), none), i, k + j)
                 store(negative, negative[lane] - tirx.min(value, none).astype("int16"), lane)
-            total = merge(negative, lanes, lambda a, b: a + b).astype("int32")
+            with T.vectorized(lanes) as lane:
+                store(total, negative[lane].astype("int32"), lane)
+            start = merge(total, lanes, lambda a, b: a + b)
             place = tirx.Ramp(tirx.const(2 * k, "int32"), 1, INPUTS)
-            T.buffer_store(made, tirx.reinterpret("int8x4", total), [i, place])
+            T.buffer_store(made, tirx.reinterpret("int8x4", start), [i, place])
         return made
 
     @classmethod
