@@ -1,5 +1,6 @@
 """The command line. A verb parses and prints; another module does the job, imported when the verb runs."""
 
+import signal
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -194,8 +195,26 @@ def demo(
     run_demo(out, minutes)
 
 
+class _Signal(BaseException):
+    """A signal that asks the process to end; what is half written is cleaned up on the way out.
+
+    No KeyboardInterrupt, which typer makes an exit status of its own from.
+    """
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def _end(number: int, frame: object) -> None:
+    raise _Signal(number)
+
+
 def main() -> None:
     """Run a verb; an error is one sentence on stderr and exit status 1 (the job) or 2 (its usage)."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # What whoever started us wants ignored (nohup) stays so.
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
+            signal.signal(number, _end)
     try:
         app()
     except UsageError as error:
@@ -211,9 +230,9 @@ def main() -> None:
         needed = f"this needs {error.name}, which is not installed: pip install 'edgegen[{extra}]'"
         print(f"edgegen: {needed}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("edgegen: interrupted", file=sys.stderr)
-        sys.exit(130)
+    except _Signal as error:
+        print(f"edgegen: interrupted by signal {error.number}", file=sys.stderr)
+        sys.exit(128 + error.number)
     except BrokenPipeError:
         # The reader of our output has gone (`| head`): nothing is left to say to it.
         sys.stderr.close()

@@ -5,7 +5,9 @@ import io
 import itertools
 import json
 import os
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,9 +32,7 @@ def write_flows(flows: Iterable[Flow], path: Path | str, metadata: Metadata | No
     stdout is the caller's.
     """
     if str(path) == "-":
-        count = _write_jsonl(_sound(flows, "stdout"), sys.stdout.buffer, {})
-        sys.stdout.buffer.flush()
-        return count
+        return _write_records(_sound(flows, "stdout"), sys.stdout.buffer)
     path = Path(path)
     writer = _writer_for(path)
     with whole_file(path) as file:
@@ -104,6 +104,45 @@ def _write_jsonl(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata) -> i
         # A lone surrogate (a file name that is not UTF-8) becomes \udcxx, which is what JSON calls it.
         file.write(json_line(flow).encode("utf-8", "backslashreplace"))
     return count
+
+
+def _write_records(flows: Iterator[Flow], file: BinaryIO) -> int:
+    """JSON lines to a stream, which ends with a whole record even where a signal ends the process."""
+    count = 0
+    with _held_signals() as held:
+        for count, flow in enumerate(flows, start=1):  # noqa: B007
+            file.write(json_line(flow).encode("utf-8", "backslashreplace"))
+            if held:
+                break
+        file.flush()
+    return count
+
+
+@contextmanager
+def _held_signals() -> Iterator[list[int]]:
+    """Signals that would end the process are only listed inside the block, and raised again after it.
+
+    A second one of a kind is not held, should a reader that does not read hold up the first.
+    """
+    held: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield held
+        return
+
+    def hold(number: int, frame: object) -> None:
+        held.append(number)
+        signal.signal(number, before[number])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for number in before:
+        signal.signal(number, hold)
+    try:
+        yield held
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in held:
+        signal.raise_signal(number)
 
 
 def _write_csv(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata) -> int:

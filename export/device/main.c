@@ -31,6 +31,7 @@ static const char HELP[] =
     "  --first I        number of the first flow\n"
     "  --batch B        flows at a time, for each thread\n"
     "  --threads T      threads, which share the flows between them\n"
+    "  EDGEGEN_KERNELS  in the environment: kernels other than the fastest that the processor runs (see info)\n"
     "\n"
     "A gateway is served best by the widest batch, the default: the weights, which no small cache holds, are then read\n"
     "once for all flows in it. --batch 1 takes the least memory, and the least time to a first flow.\n";
@@ -43,7 +44,11 @@ static _Noreturn void out_of_memory(void) {
 /* To be called first: the code around the kernels is compiled for the same processors. */
 static void check_processor(void) {
     if (edgegen_variant()) return;
-    fputs("edgegen: this processor lacks instructions that the engine is compiled for; export for another target\n", stderr);
+    const char *only = getenv("EDGEGEN_KERNELS");
+    if (only && *only)
+        fprintf(stderr, "edgegen: this processor cannot run the kernels that EDGEGEN_KERNELS names (%s); unset it\n", only);
+    else
+        fputs("edgegen: this processor lacks instructions that the engine needs; export for another target\n", stderr);
     exit(EXIT_FAILURE);
 }
 

@@ -32,8 +32,8 @@ extern const int edgegen_widths[]; /* compiled batch widths, rising, 0-terminate
 
 extern const char *const edgegen_calls[]; /* the kernel of each call of a step, in order, NULL-terminated */
 
-/* The kernel variant chosen for this processor, e.g. "avx512vnni"; NULL where the processor lacks even what the
- * baseline needs. The choice is made once, before the first step. */
+/* The kernel variant chosen for this processor, e.g. "avx512vnni": the fastest, or the one that EDGEGEN_KERNELS names
+ * in the environment. NULL where the processor lacks what it needs. The choice is made once, before the first step. */
 const char *edgegen_variant(void);
 
 /* Bytes of zeroed, 64-byte aligned memory that one instance of `width` rows needs; a multiple of 64. */

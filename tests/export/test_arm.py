@@ -55,6 +55,17 @@ def test_same_flows_on_arm(
 
 
 @pytest.mark.timeout(900)
+def test_a_processor_with_a_dot_product_does_without_it_where_asked(
+    everywhere: Forms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for kernels, status in (("neon", 0), ("", 0), ("avx2", 1)):
+        monkeypatch.setenv("EDGEGEN_KERNELS", kernels)
+        done = emulated(everywhere("llama", "tiny"), "aarch64", "qemu-aarch64-static", "cortex-a76", "verify")
+        assert done.returncode == status
+        assert f"({kernels or 'dotprod'})" in done.stdout + done.stderr
+
+
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("target", STATIC_ARM)
 def test_the_executables_are_static_and_for_their_processor(everywhere: Forms, target: str) -> None:
     bundle = Bundle.open(everywhere("llama", "tiny"))

@@ -7,7 +7,6 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from edgegen.export.parity import compare
 from edgegen.export.quantise import quantise
 from edgegen.models import Generator
 from edgegen.runtime import generate
-from edgegen.runtime.engine import collect, golden_hash, verify
+from edgegen.runtime.engine import collect, verify
 from edgegen.runtime.native import NativeEngine
 from edgegen.runtime.request import Request
 from edgegen.writers import json_line
@@ -102,23 +101,20 @@ def test_the_engine_chooses_what_onnxruntime_chooses(bundles: Forms, runs: Forms
     assert agreement >= 0.999
 
 
-def test_avx2_generates_the_golden_flows_too(bundles: Forms, runs: Forms, tmp_path: Path) -> None:
-    bundle = Bundle.open(bundles("mamba", "tiny"))
-    (target,) = targets.find(["x86_64"])
-    (avx2,) = (variant for variant in target.variants if variant.name == "avx2")
-    if target.name != this_target() or bundle.manifest.targets[target.name].variants == ("avx2",):
-        pytest.skip("this machine has no other variant to compare with")
-    model, codec, _ = checkpoint.load(runs("mamba", "tiny"))
-    only = replace(target, variants=(avx2,))
-    built = build._library(bundle.path / "model.int8.onnx", codec, model, only, tmp_path / "avx2", lambda text: None)
-    golden = bundle.manifest.golden
-    for batch in build.WIDTHS:
-        engine = NativeEngine(built.library, codec, batch)
-        try:
-            assert engine.variant == "avx2"
-            assert golden_hash(engine, codec, golden.seed, golden.first, golden.count) == golden.sha256["native"]
-        finally:
-            engine.close()
+@ARCHS
+def test_every_variant_generates_the_golden_flows(bundles: Forms, arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, tried = bundles(arch, "tiny"), []
+    for variant in targets.find([this_target()])[0].variants:
+        monkeypatch.setenv("EDGEGEN_KERNELS", variant.name)
+        info = subprocess.run([path / EXECUTABLE, "info"], capture_output=True, text=True, check=True).stdout
+        if f"kernels: {variant.name}\n" not in info:
+            assert "kernels: none for this processor" in info
+            continue
+        done = subprocess.run([path / EXECUTABLE, "verify"], capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert f"({variant.name})" in done.stdout
+        tried.append(variant.name)
+    assert tried
 
 
 def test_the_verb_makes_the_same_files_again(bundles: Forms, runs: Forms, tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 import hashlib
 import json
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -193,3 +195,30 @@ def test_the_verbs(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
         assert b"has been changed" in done.stderr
         assert done.stderr.count(b"\n") == 1
     assert edgegen("generate", path, "-n", "x").returncode == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("name", ["-", "flows.jsonl", "flows.pcap"])
+def test_an_interrupt_leaves_whole_records_and_no_files(
+    make_bundle: Callable[..., Path], tmp_path: Path, number: int, name: str
+) -> None:
+    path, folder = make_bundle(), tmp_path / "out"
+    folder.mkdir()
+    out = name if name == "-" else str(folder / name)
+    command = [sys.executable, "-m", "edgegen.cli", "generate", str(path), "-n", "100000000", "-o", out]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        printed = process.stdout.readline() if name == "-" else b""
+        deadline = time.monotonic() + 30
+        while name != "-" and not list(folder.iterdir()) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        # Standard output is full by now, and a write waits.
+        time.sleep(0.3)
+        process.send_signal(number)
+        printed += process.stdout.read()
+        assert process.wait(30) == 128 + number
+        assert process.stderr.read() == f"edgegen: interrupted by signal {number}\n".encode()
+    assert list(folder.iterdir()) == []
+    flows = generate(path, printed.count(b"\n"))
+    assert printed == "".join(map(json_line, flows)).encode()

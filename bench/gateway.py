@@ -1,0 +1,170 @@
+"""What a gateway is promised of a bundle for all targets: sizes, the same flows, instructions a token, memory, the start.
+
+    python bench/gateway.py --run RUN [--run RUN] -o bench/results/gateway.json
+
+Exports each run for every target (none named: the LLaMA in the package), then: `generate -n 2000 --seed 7` from the
+Python command, from the executable here with each of its kernels, and from the ARM executables on emulated processors;
+instructions a token by function on those processors; the most memory that the executable here has while it generates
+100,000 flows; and the time from its start to its first flow. Prints a table, then one line of JSON, which it also writes
+with `-o`. Needs qemu-user and qemu-user-static; some minutes.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import machine
+from rich.console import Console
+from rich.table import Table
+
+from edgegen import checkpoint
+from edgegen.bundle import Bundle, this_target
+from edgegen.datasets import edgelab_llama
+from edgegen.export import targets
+from edgegen.measure import measure
+from edgegen.measure.emulator import EMULATORS, Counting
+
+FLOWS, SEED = 2_000, 7
+MANY = (10_000, 100_000)
+PROCESSORS = (("aarch64", "cortex-a53"), ("aarch64", "cortex-a76"), ("armv7", "cortex-a7"))
+STATIC = {"aarch64": "qemu-aarch64-static", "armv7": "qemu-arm-static"}
+GENERATE = ["generate", "-n", str(FLOWS), "--seed", str(SEED)]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--run", action="append", type=Path, help="none: the LLaMA in the package")
+    parser.add_argument(
+        "--no-flows", action="store_true", help="leave out the flows under emulation, which take longest"
+    )
+    parser.add_argument("-o", "--output", type=Path)
+    options = parser.parse_args()
+    result: dict[str, Any] = {"machine": machine.facts("apache-tvm", "ziglang", "torch"), "models": []}
+    for run in options.run or [edgelab_llama()]:
+        with tempfile.TemporaryDirectory(prefix="edgegen-gateway-") as folder:
+            result["models"].append(of_run(run, Path(folder), not options.no_flows))
+    Console(width=120).print(table_of(result))
+    print(json.dumps(result))
+    if options.output:
+        partial = options.output.with_suffix(".partial")
+        partial.write_text(json.dumps(result, indent=1) + "\n")
+        os.replace(partial, options.output)
+
+
+def of_run(run: Path, folder: Path, flows: bool) -> dict[str, Any]:
+    config = checkpoint.read_config(run)
+    path = folder / "all.edgegen"
+    command = [sys.executable, "-P", "-m", "edgegen.cli", "export", str(run), "--int8", "-o", str(path)]
+    start = time.perf_counter()
+    subprocess.run([*command, "--target", ",".join(targets.TARGETS)], check=True, stderr=subprocess.DEVNULL)
+    seconds = time.perf_counter() - start
+    bundle = Bundle.open(path)
+    here = path / bundle.manifest.targets[this_target()].executable
+    found = measure(bundle)
+    return {
+        "model": f"{config['arch']} {config['size']}",
+        "export_seconds": seconds,
+        "executable_bytes": {name: (path / t.executable).stat().st_size for name, t in bundle.manifest.targets.items()},
+        "sha256": hashes(bundle, here) if flows else {},
+        "instructions_a_token": {cpu: instructions(run, bundle, target, cpu, folder) for target, cpu in PROCESSORS},
+        "memory_kb": {
+            str(width): {str(count): memory(here, count, width) for count in MANY}
+            for width in bundle.manifest.targets[this_target()].widths
+        },
+        "first_flow_ms": statistics.median(found["first_flow_ms"]),
+        "variant": found["variant"],
+    }
+
+
+def hashes(bundle: Bundle, here: Path) -> dict[str, str]:
+    """sha256 of the same flows, by who made them."""
+    commands: dict[str, tuple[list[str], dict[str, str]]] = {
+        "python": ([sys.executable, "-P", "-m", "edgegen.cli", GENERATE[0], str(bundle.path), *GENERATE[1:]], {})
+    }
+    for variant in targets.find([this_target()])[0].variants:
+        kernels = {"EDGEGEN_KERNELS": variant.name}
+        info = subprocess.run(
+            [here, "info"], capture_output=True, text=True, env=os.environ | kernels, check=True
+        ).stdout
+        if f"kernels: {variant.name}\n" in info:
+            commands[f"{this_target()} {variant.name}"] = ([str(here), *GENERATE], kernels)
+            commands[f"{this_target()} {variant.name}, batch 1"] = ([str(here), *GENERATE, "--batch", "1"], kernels)
+            commands[f"{this_target()} {variant.name}, 2 threads"] = ([str(here), *GENERATE, "--threads", "2"], kernels)
+    for target, cpu in PROCESSORS:
+        executable = bundle.path / bundle.manifest.targets[target].executable
+        commands[f"{target} on {cpu}"] = ([STATIC[target], "-cpu", cpu, str(executable), *GENERATE], {})
+    found = {}
+    for name, (command, more) in commands.items():
+        print(f"{FLOWS} flows: {name}", file=sys.stderr)
+        made = subprocess.run(command, capture_output=True, check=True, env=os.environ | more).stdout
+        found[name] = hashlib.sha256(made).hexdigest()
+    return found
+
+
+def instructions(run: Path, bundle: Bundle, target: str, cpu: str, folder: Path) -> dict[str, Any]:
+    """Instructions a token one flow at a time, and by function: of an executable that keeps its names."""
+    from edgegen.export import build
+    from edgegen.export.link import link_executable
+
+    print(f"instructions a token: {cpu}", file=sys.stderr)
+    model, codec, _ = checkpoint.load(run)
+    (found,) = targets.find([target])
+    place = folder / f"named-{cpu}"
+    made = build._library(bundle.path / "model.int8.onnx", codec, model, found, place, lambda text: None)
+    build._write_golden(bundle.manifest.golden, place)
+    program = link_executable(place, made.objects, found, named=True)
+    count = Counting(EMULATORS[target], cpu, codec, folder)
+    functions = count.a_token(program, 1, [])
+    total = sum(functions.values())
+    return {"total": total, "by_function": {name: n for name, n in functions.items() if n >= 0.005 * total}}
+
+
+def memory(executable: Path, count: int, width: int) -> int:
+    """Kilobytes that the executable has at most while it generates `count` flows."""
+    arguments = ["generate", "-n", str(count), "--batch", str(width)]
+    with subprocess.Popen([executable, *arguments], stdout=subprocess.DEVNULL) as process:
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"the executable ended with status {process.returncode}")
+    return usage.ru_maxrss
+
+
+def table_of(result: dict[str, Any]) -> Table:
+    table = Table(title="what a gateway is promised")
+    table.add_column("")
+    for model in result["models"]:
+        table.add_column(model["model"], justify="right")
+
+    def row(name: str, cell: Any) -> None:
+        table.add_row(name, *(cell(model) for model in result["models"]))
+
+    row("export for all targets", lambda m: f"{m['export_seconds']:.0f} s")
+    for target in targets.TARGETS:
+        row(f"executable, {target}", lambda m, t=target: f"{m['executable_bytes'][t] / 1e6:.2f} MB")
+    row(f"{FLOWS} flows of seed {SEED}", lambda m: f"{len(m['sha256'])} ways, {len(set(m['sha256'].values()))} hash")
+    for _, cpu in PROCESSORS:
+        row(
+            f"instructions a token, {cpu}",
+            lambda m, c=cpu: f"{m['instructions_a_token'][c]['total'] / 1e3:,.0f} thousand",
+        )
+    for width in result["models"][0]["memory_kb"]:
+        for count in map(str, MANY):
+            row(
+                f"most memory, batch {width}, {int(count):,} flows",
+                lambda m, w=width, c=count: f"{m['memory_kb'][w][c] / 1e3:.2f} MB",
+            )
+    row("from start to first flow", lambda m: f"{m['first_flow_ms']:.2f} ms ({m['variant']})")
+    return table
+
+
+if __name__ == "__main__":
+    main()
