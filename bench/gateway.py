@@ -1,12 +1,12 @@
-"""What a gateway is promised of a bundle for all targets: sizes, the same flows, instructions a token, memory, the start.
+"""What a gateway is promised of a bundle: sizes, the same flows everywhere, instructions a token, memory, the start.
 
     python bench/gateway.py --run RUN [--run RUN] -o bench/results/gateway.json
 
 Exports each run for every target (none named: the LLaMA in the package), then: `generate -n 2000 --seed 7` from the
 Python command, from the executable here with each of its kernels, and from the ARM executables on emulated processors;
 instructions a token by function on those processors; the most memory that the executable here has while it generates
-100,000 flows; and the time from its start to its first flow. Prints a table, then one line of JSON, which it also writes
-with `-o`. Needs qemu-user and qemu-user-static; some minutes.
+100,000 flows; and the time from its start to its first flow. Prints a table, then one line of JSON, which it also
+writes with `-o`. Needs qemu-user and qemu-user-static; some minutes.
 """
 
 import argparse
@@ -21,10 +21,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-import machine
 from rich.console import Console
 from rich.table import Table
 
+import machine
 from edgegen import checkpoint
 from edgegen.bundle import Bundle, this_target
 from edgegen.datasets import edgelab_llama

@@ -1,4 +1,4 @@
-"""card.md: what a bundle was trained on, how well its forms agree, how large it is."""
+"""card.md: what a bundle was trained on, how well its forms agree, how large it is, how to see how fast it is."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,6 +37,10 @@ def card(manifest: Manifest, checks: list[Check], files: Mapping[str, bytes | Pa
         "| file | bytes |",
         "|---|---|",
         *(f"| {name} | {size:,} |" for name, size in sizes.items()),
+        "",
+        "## How fast is it",
+        "",
+        "That depends on where it runs: `edgegen bench` measures it there, and so does the executable's own `bench`.",
         "",
     ]
     return "\n".join(lines)

@@ -115,7 +115,7 @@ def _attention_quantise(on: Importer) -> Relax:
     qkv, cos, sin, position, _, _, key, value = on.inputs
     (b, slots, d), heads, steps = on.shape(6), int(on.constant(5)[1]), on.shape(1)[0]
     kernel = tir.attention_quantise(b, heads, d // heads, slots, steps, float(on.constant(4)), on.zero)
-    reads = [qkv, cos, sin, position, on.view(key, (b, d, slots)), value]
+    reads = [qkv, cos, sin, position, on.view(key, (b, slots // LANES, d, LANES)), value]
     results = on.bb.emit(on.call(kernel, reads, _rows(b, d), updates=(4, 5)))
     return relax.Tuple([results[0], results[1], on.view(results[2], (b, slots, d)), results[3]])
 

@@ -16,14 +16,14 @@ _TYPES = {
 
 
 class OnnxStepper:
-    """The step graph in `path`, `width` rows at a time.
+    """The step graph in `path`, `width` rows at a time; optimised: after ONNX Runtime's own changes to the graph.
 
     Inputs: token (batch,) and position (batch,) int64, then states; outputs: logits (batch, vocabulary),
     then the next states in the same order, each named next_<state>. The graph itself resets a row's states at
     position 0.
     """
 
-    def __init__(self, path: str, width: int) -> None:
+    def __init__(self, path: str, width: int, optimised: bool = True) -> None:
         try:
             import onnxruntime
         except ImportError as error:
@@ -32,6 +32,8 @@ class OnnxStepper:
             ) from error
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
+        if not optimised:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         for pool in ("intra_op", "inter_op"):
             options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
         self.width = width

@@ -27,8 +27,8 @@ def attention_quantise(b: int, heads: int, width: int, slots: int, steps: int, t
     """Attention of qkv (b, 3 d), d = heads * width, over the slots up to position[i], quantised.
 
     cos, sin (steps, width / 2): rotary tables; position int64 (b,)
-    key (b, d, slots), value (b, slots, d): the caches, read and written in place. A key's slots lie side by side,
-    so that the scores of LANES of them are formed at once; what lies beyond the position's own LANES is never read.
+    key (b, slots / LANES, d, LANES), value (b, slots, d): the caches, read and written in place. LANES slots of a key
+    lie side by side, so that their scores are formed at once; what lies beyond the position's own LANES is never read.
     Returns q int8 (b, d) plus `zero`, scale (b, 1).
     """
     if slots % LANES:
@@ -38,7 +38,7 @@ def attention_quantise(b: int, heads: int, width: int, slots: int, steps: int, t
         qkv = kernel.tensor("qkv", (b, 3 * d))
         cos, sin = kernel.tensor("cos", (steps, half)), kernel.tensor("sin", (steps, half))
         position = kernel.tensor("position", (b,), "int64")
-        key, value = kernel.tensor("key", (b, d, slots)), kernel.tensor("value", (b, slots, d))
+        key, value = kernel.tensor("key", (b, slots // LANES, d, LANES)), kernel.tensor("value", (b, slots, d))
         q8, scale = kernel.tensor("q", (b, d), "int8"), kernel.tensor("scale", (b, 1))
         query, turned, row = scratch(d), scratch(d), scratch(d)
         weight, peak, share = scratch(heads * slots), scratch(heads), scratch(heads)
@@ -48,7 +48,7 @@ def attention_quantise(b: int, heads: int, width: int, slots: int, steps: int, t
                 _turn(query, qkv, (i, h * width + k), half, cos[at, k], sin[at, k], h * width + k, temperature)
                 _turn(turned, qkv, (i, d + h * width + k), half, cos[at, k], sin[at, k], h * width + k, 1.0)
             with loop(d) as k:
-                store(key, turned[k], i, k, at)
+                store(key, turned[k], i, at // LANES, k, at % LANES)
             with each(d) as k:
                 store(value, qkv[i, 2 * d + k], i, at, k)
             # One thing for all heads after another: what a processor can do at the same time stands together.
@@ -89,7 +89,7 @@ def _scores(
         with T.vectorized(LANES) as lane:
             store(score, f32(0.0), lane)
         with loop(width) as k, T.vectorized(LANES) as lane:
-            store(score, fma(query[first + k], key[i, first + k, chunk * LANES + lane], score[lane]), lane)
+            store(score, fma(query[first + k], key[i, chunk, first + k, lane], score[lane]), lane)
         with T.vectorized(LANES) as lane:
             seen = tirx.Select(chunk * LANES + lane <= at, score[lane], f32(MASKED))
             store(weight, seen, place + chunk * LANES + lane)

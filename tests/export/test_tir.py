@@ -135,17 +135,20 @@ def test_attention_quantise(kernels: compiled.Kernels) -> None:
     for row, at in enumerate(position):
         # What stands at slots to come is of no account, whatever it is.
         key[row, at:], value[row, at:] = np.nan, np.nan
-    reads = [qkv, cos, sin, position, np.ascontiguousarray(key.transpose(0, 2, 1)), value]
+    # (batch, slots, d) as the kernel has it, (batch, slots / LANES, d, LANES), and back.
+    laid = np.ascontiguousarray(key.reshape(ROWS, -1, LANES, d).swapaxes(2, 3))
+    reads = [qkv, cos, sin, position, laid, value]
     q, scale, *_, new_key, new_value = kernels("attention_quantise", reads, int8_row(ROWS, d))
+    new_key = new_key.swapaxes(2, 3).reshape(ROWS, SLOTS, d)
     for row, at in enumerate(position):
         parts = qkv[row].reshape(3, HEADS, WIDTH)
         turned_key = rotated(parts[1], cos[at], sin[at])
-        np.testing.assert_allclose(new_key[row, :, at], turned_key.reshape(d), atol=1e-6)
+        np.testing.assert_allclose(new_key[row, at], turned_key.reshape(d), atol=1e-6)
         assert (new_value[row, at] == parts[2].reshape(d)).all()
-        assert (new_key[row, :, :at] == key[row, :at].T).all()
+        assert (new_key[row, :at] == key[row, :at]).all()
         assert (new_value[row, :at] == value[row, :at]).all()
         query = rotated(parts[0], cos[at], sin[at])
-        keys = new_key[row, :, : at + 1].reshape(HEADS, WIDTH, at + 1).astype(np.float64)
+        keys = new_key[row, : at + 1].T.reshape(HEADS, WIDTH, at + 1).astype(np.float64)
         values = new_value[row, : at + 1].reshape(at + 1, HEADS, WIDTH).transpose(1, 0, 2)
         weights = np.exp(TEMPERATURE * np.einsum("hw,hwt->ht", query, keys))
         mixed = np.einsum("ht,htw->hw", weights / weights.sum(1, keepdims=True), values)
@@ -282,7 +285,7 @@ def test_every_variant_gives_the_bits_of_avx2(compiled_for: Compiled, name: str)
                 normal(ROWS, 3 * d),
                 *(normal(STEPS, WIDTH // 2, seed=i) for i in range(2)),
                 position,
-                normal(ROWS, d, SLOTS),
+                normal(ROWS, SLOTS // LANES, d, LANES),
                 normal(ROWS, SLOTS, d),
             ],
             int8_row(ROWS, d),
