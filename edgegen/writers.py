@@ -133,8 +133,9 @@ def _held_signals() -> Iterator[list[int]]:
         held.append(number)
         signal.signal(number, before[number])
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    for number in before:
+    ending: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.getsignal(number) for number in ending}
+    for number in ending:
         signal.signal(number, hold)
     try:
         yield held

@@ -2,7 +2,7 @@
 
 A pattern is ONNX written as Python assignments. A name that no line assigns is an input of the fused operator, a
 literal must equal a constant of the graph, a keyword must equal an attribute. What a fused operator computes is
-therefore written down once, here, in standard operators; `export/kernels` computes the same in one pass.
+therefore written down once, here, in standard operators; `export/tir` computes the same in one pass.
 """
 
 import ast
