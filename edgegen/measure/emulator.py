@@ -70,12 +70,11 @@ class Counting:
     def a_token(self, program: Path, width: int, flags: list[str]) -> dict[str, float]:
         """Instructions a token at a batch width, sampling and output included, by function, the most first.
 
-        A program that has lost its names has one function, "?". What starting and ending take is left out: it is in a
-        long run as in a short one, whose difference this is.
+        A program that has lost its names has one function, "?". What starting takes, and rows that idle at the end, is
+        left out: it is in a long run as in a short one, whose difference this is.
         """
-        few = max(2, width)
         (less, less_tokens), (more, more_tokens) = (
-            self._generate(program, flows, width, flags) for flows in (few, few + max(8, 3 * width))
+            self._generate(program, flows, width, flags) for flows in (2 + 2 * width, 10 + 6 * width)
         )
         tokens = more_tokens - less_tokens
         return {name: (count - less[name]) / tokens for name, count in more.most_common() if count > less[name]}

@@ -1,6 +1,7 @@
 """Flows out of a bundle."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from edgegen.bundle import Bundle
@@ -50,8 +51,10 @@ def _indices(codec: Codec, labels: Sequence[str]) -> tuple[int, ...]:
 
 def _flows(codec: Codec, engine: Engine, request: Request) -> Iterator[Flow]:
     try:
-        for sequences in engine.stream(request):
-            for tokens, places in zip(sequences.tokens.tolist(), sequences.places.tolist(), strict=True):
-                yield codec.decode(tokens, places)
+        # The stream is closed before the engine, also where its reader leaves early.
+        with closing(engine.stream(request)) as stream:
+            for sequences in stream:
+                for tokens, places in zip(sequences.tokens.tolist(), sequences.places.tolist(), strict=True):
+                    yield codec.decode(tokens, places)
     finally:
         engine.close()

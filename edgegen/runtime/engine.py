@@ -1,7 +1,7 @@
 """What all engines have in common, and which one runs a bundle on this machine."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -26,7 +26,7 @@ class Engine(Protocol):
 
     name: str
 
-    def stream(self, request: Request) -> Iterator[Sequences]:
+    def stream(self, request: Request) -> Generator[Sequences]:
         """The flows that are asked for, in their order, some at a time. Raises UsageError for a wrong request."""
         ...
 
@@ -41,7 +41,7 @@ class StepperEngine:
         self._codec = codec
         self._stepper = stepper
 
-    def stream(self, request: Request) -> Iterator[Sequences]:
+    def stream(self, request: Request) -> Generator[Sequences]:
         for skip in range(0, request.count, CHUNK):
             yield generate_tokens(self._codec, self._stepper, request.part(skip, CHUNK))
 

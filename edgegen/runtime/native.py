@@ -3,7 +3,7 @@
 import _ctypes
 import ctypes
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,7 @@ class NativeEngine:
         if not self._rows:
             raise self._no_memory()
 
-    def stream(self, request: Request) -> Iterator[Sequences]:
+    def stream(self, request: Request) -> Generator[Sequences]:
         request.check(self.codec)
         labels = np.array(request.labels or (), np.int32)
         asked = _Request(

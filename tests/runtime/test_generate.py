@@ -99,6 +99,14 @@ def test_labels_take_turns_by_flow_number(make_bundle: Callable[..., Path]) -> N
     assert list(generate(path, 0)) == []
 
 
+def test_a_reader_may_leave_early(make_bundle: Callable[..., Path]) -> None:
+    for threads in (1, 3):
+        flows = generate(make_bundle(), 10**12, threads=threads)
+        first = next(flows)
+        flows.close()  # type: ignore[attr-defined]
+        assert [first] == list(generate(make_bundle(), 1))
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
