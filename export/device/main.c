@@ -37,8 +37,7 @@ static const char HELP[] =
     "once for all flows in it. --batch 1 takes the least memory, and the least time to a first flow.\n";
 
 static _Noreturn void out_of_memory(void) {
-    fputs("edgegen: there is not enough memory to generate; free some or lower --batch\n", stderr);
-    exit(EXIT_FAILURE);
+    edgegen_output_fail("there is not enough memory to generate; free some or lower --batch");
 }
 
 /* To be called first: the code around the kernels is compiled for the same processors. */

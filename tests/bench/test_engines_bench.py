@@ -90,15 +90,16 @@ def test_one_real_round(
     words = ["--llama", str(run), "--rounds", "1", "--seconds", "1", "--cpu", "0", "-o", str(output)]
     only = ["ONNX Runtime fp32", "llama.cpp int8", engines.OURS]
     monkeypatch.setattr(sys, "argv", ["bench/engines.py", *words, *(w for name in only for w in ("--only", name))])
-    # A peer that is not there is named; the table says so whether or not this machine has it.
+    # A peer that is not there is named, whether or not this machine has it.
     found = engines.find_spec
-    monkeypatch.setattr(engines, "find_spec", lambda name: None if name == "gguf" else found(name))
+    absent = ("llama_cpp", "gguf")
+    monkeypatch.setattr(engines, "find_spec", lambda name: None if name in absent else found(name))
     engines.main()
     result = json.loads(output.read_text())
     assert result == json.loads(capsys.readouterr().out.splitlines()[-1])
     rows = result["archs"]["llama"]
     assert list(rows) == only
-    assert rows["llama.cpp int8"] == {"fault": "not installed: gguf"}
+    assert rows["llama.cpp int8"] == {"fault": "not installed: llama_cpp, gguf"}
     peer, ours = rows["ONNX Runtime fp32"], rows[engines.OURS]
     assert set(peer["one_flow_ms"]) == {"forced", "sampled"}
     assert peer["check"]["divergence"] < 1e-6

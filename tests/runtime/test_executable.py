@@ -167,13 +167,13 @@ def test_a_stream_that_is_interrupted_ends_with_a_whole_record(threads: str) -> 
     assert read == expected("times", Request(count))
 
 
-def test_too_little_memory_is_one_sentence() -> None:
+def test_too_little_memory_is_one_sentence_and_no_file(tmp_path: Path) -> None:
     executable = mock_host.build("small", False)
     least = 8_000  # kilobytes in which the executable itself starts
     for arguments in (["--batch", "8", "--threads", "256"], ["-o", "flows.pcap", "--threads", "256"]):
         command = f"ulimit -v {least}; exec {executable} generate -n 10 {' '.join(arguments)}"
-        done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=60)
-        assert (done.returncode, done.stdout) == (1, b"")
+        done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, timeout=60)
+        assert (done.returncode, done.stdout, list(tmp_path.iterdir())) == (1, b"", [])
         assert done.stderr.startswith(b"edgegen: there is not enough memory")
         assert done.stderr.count(b"\n") == 1
 
