@@ -121,15 +121,22 @@ def _entry_points(programs: Programs) -> str:
         f'    if ({variant.probe} && wanted("{variant.name}")) return {i};\n' for i, variant in enumerate(variants)
     )
     names = ", ".join(f'"{variant.name}"' for variant in variants)
+    states = "".join(_states(program, plan(program)) for program in steps)
     calls = "".join(f'    "{call.kernel}",\n' for call in steps[0].calls)
     return f"""
 enum {{ VARIANTS = {len(variants)} }};
 
 typedef void step_function(unsigned char *m, uint64_t *laps);
 
+/* A state's place in an instance's memory, and the bytes that a row has there. */
+struct state {{
+    size_t offset, bytes;
+}};
+{states}
 static const struct width {{
     int width;
-    size_t memory, token, position, legal, logits;
+    size_t memory, token, position, rows, legal, logits;
+    const struct state *states;
     step_function *step[VARIANTS];
 }} widths[] = {{
 {rows}}};
@@ -169,23 +176,36 @@ size_t edgegen_model_memory(int width) {{
     return w ? w->memory : 0;
 }}
 
-const float *edgegen_model_step(int width, void *memory, const int32_t *tokens, const int32_t *positions,
-                                const int32_t *legal, uint64_t *laps) {{
+const float *edgegen_model_step(int width, void *memory, int32_t rows, const int32_t *tokens,
+                                const int32_t *positions, const int32_t *legal, uint64_t *laps) {{
     const struct width *w = find(width);
     if (!w || !edgegen_variant()) return NULL;
     unsigned char *m = memory;
     int64_t *token = (int64_t *)(m + w->token), *position = (int64_t *)(m + w->position);
-    for (int i = 0; i < width; i++) token[i] = tokens[i];
-    for (int i = 0; i < width; i++) position[i] = positions[i];
-    memcpy(m + w->legal, legal, 2 * sizeof *legal * (size_t)width);
+    for (int i = 0; i < rows; i++) token[i] = tokens[i];
+    for (int i = 0; i < rows; i++) position[i] = positions[i];
+    memcpy(m + w->rows, &rows, sizeof rows);
+    memcpy(m + w->legal, legal, 2 * sizeof *legal * (size_t)rows);
     w->step[chosen](m, laps);
     return (const float *)(m + w->logits);
+}}
+
+void edgegen_model_move(int width, void *memory, int from, int to) {{
+    const struct width *w = find(width);
+    for (const struct state *state = w ? w->states : NULL; state && state->bytes; state++) {{
+        unsigned char *rows = (unsigned char *)memory + state->offset;
+        memcpy(rows + (size_t)to * state->bytes, rows + (size_t)from * state->bytes, state->bytes);
+    }}
 }}
 """
 
 
 def _width(program: Program, plan: Plan, variants: list[Variant]) -> str:
-    token, position, legal = (plan.offsets[tensor.name] for tensor in program.inputs[:3])
-    logits = plan.offsets[program.logits.name]
+    ids = ", ".join(str(plan.offsets[tensor.name]) for tensor in (*program.inputs[:4], program.logits))
     steps = ", ".join(_step_name(program, variant) for variant in variants)
-    return f"    {{{program.width}, {plan.total}, {token}, {position}, {legal}, {logits}, {{{steps}}}}},\n"
+    return f"    {{{program.width}, {plan.total}, {ids}, states_w{program.width}, {{{steps}}}}},\n"
+
+
+def _states(program: Program, plan: Plan) -> str:
+    places = "".join(f"{{{plan.offsets[t.name]}, {t.bytes // program.width}}}, " for t in program.inputs[4:])
+    return f"static const struct state states_w{program.width}[] = {{{places}{{0, 0}}}};\n"

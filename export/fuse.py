@@ -236,14 +236,15 @@ PATTERNS = (
 )
 
 
-LEGAL = "legal"
+ROWS, LEGAL = "rows", "legal"
 
 
 def fuse(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with every match of every pattern replaced by its fused operator.
 
     The product that gives the logits becomes a Head, which has one input more: legal int32 (batch, 2), the tokens
-    low .. high - 1 whose logits are wanted of a row. The new graph asks for it after the token and the position.
+    low .. high - 1 whose logits are wanted of a row. And every fused operator has rows int32 (1,) as its last input:
+    how many rows of the batch hold a flow, the first ones. The new graph asks for both after token and position.
     """
     nodes = list(model.graph.node)
     constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if len(t.raw_data) <= 64}
@@ -252,6 +253,9 @@ def fuse(model: onnx.ModelProto) -> onnx.ModelProto:
         nodes = _replace(pattern, nodes, constants, results)
     token, position, *states = model.graph.input
     inputs = [token, position, *_head(nodes, results[0]), *states]
+    for node in nodes:
+        if node.domain == DOMAIN:
+            node.input.append(ROWS)
     graph = helper.make_graph(nodes, model.graph.name, inputs, model.graph.output, list(model.graph.initializer))
     opsets = [*model.opset_import, helper.make_opsetid(DOMAIN, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version)
@@ -263,7 +267,8 @@ def _head(nodes: list[NodeProto], logits: str) -> list[onnx.ValueInfoProto]:
     for node in found:
         node.op_type = "Head"
         node.input.append(LEGAL)
-    return [helper.make_tensor_value_info(LEGAL, onnx.TensorProto.INT32, ["batch", 2]) for _ in found]
+    shapes = {ROWS: [1], **({LEGAL: ["batch", 2]} if found else {})}
+    return [helper.make_tensor_value_info(name, onnx.TensorProto.INT32, shape) for name, shape in shapes.items()]
 
 
 def strays(fused: onnx.ModelProto) -> list[str]:

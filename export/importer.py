@@ -24,10 +24,11 @@ FRESH = -1  # an output that the kernel writes to a tensor of its own
 
 
 class Importer:
-    """One operator's inputs, and what its conversion may do with them."""
+    """One operator's inputs, and what its conversion may do with them; the last, how many rows there are, is apart."""
 
     def __init__(self, bb: relax.BlockBuilder, inputs: Sequence[Relax], dot: str) -> None:
-        self.bb, self.inputs, self.dot = bb, inputs, dot
+        self.bb, self.dot = bb, dot
+        *self.inputs, self.rows = inputs
         self.zero, self.lanes = DOTS[dot].ZERO, DOTS[dot].LANES
 
     def shape(self, index: int) -> tuple[int, ...]:
@@ -50,11 +51,12 @@ class Importer:
         """A call of `kernel`; its results are `writes`, then reads[i] for i in `updates`, which it changes in place."""
         name = self.bb.add_func(kernel, str(kernel.attrs["global_symbol"]))
         types = [relax.TensorType(shape, dtype) for shape, dtype in writes]
+        every = [self.rows, *reads]
         if not updates:
-            return relax.call_tir(name, list(reads), types if len(types) > 1 else types[0])
+            return relax.call_tir(name, every, types if len(types) > 1 else types[0])
         types += [relax.TensorType(tuple(reads[i].ty.shape), "float32") for i in updates]
-        places = [FRESH] * len(writes) + list(updates)
-        return relax.op.call_tir_inplace(name, list(reads), places, types)
+        places = [FRESH] * len(writes) + [i + 1 for i in updates]
+        return relax.op.call_tir_inplace(name, every, places, types)
 
     def view(self, value: Relax, shape: tuple[int, ...]) -> Relax:
         """The same memory under another shape."""
@@ -178,8 +180,7 @@ def _conversions(instructions: str) -> Iterator[None]:
 
 def import_step(model: onnx.ModelProto, width: int, instructions: str) -> tvm.IRModule:
     """The Relax module of a fused step graph at batch `width`, its products in `instructions` (tir.products.DOTS)."""
-    shapes = {
-        value.name: [width, *(d.dim_value for d in value.type.tensor_type.shape.dim[1:])] for value in model.graph.input
-    }
+    # The one dimension without a number is the batch.
+    shapes = {v.name: [d.dim_value or width for d in v.type.tensor_type.shape.dim] for v in model.graph.input}
     with _conversions(instructions):
         return onnx_frontend.from_onnx(model, shape_dict=shapes)

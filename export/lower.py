@@ -16,7 +16,7 @@ from tvm import relax
 from tvm.relax import transform as passes
 
 from edgegen.errors import EdgegenError
-from edgegen.export.fuse import LEGAL, strays
+from edgegen.export.fuse import LEGAL, ROWS, strays
 from edgegen.export.importer import import_step
 
 
@@ -50,7 +50,7 @@ class Program:
     kernels:   PrimFuncs by name, for any target
     calls:     in order
     constants: name -> array
-    inputs:    token, position, legal (see fuse), then the states, which the calls update in place
+    inputs:    token, position, rows, legal (see fuse), then the states, which the calls update in place
     logits:    (width, vocabulary)
     """
 
@@ -102,9 +102,9 @@ class _Walk:
             for binding in block.bindings:
                 self.bound[binding.var] = self._value(binding.value)
         logits, *states = self._value(main.body.body)
-        if [tensor.name for tensor in inputs[:3]] != ["token", "position", LEGAL]:
+        if [tensor.name for tensor in inputs[:4]] != ["token", "position", ROWS, LEGAL]:
             raise EdgegenError("the step graph does not end in a product that gives the logits")
-        if [state.name for state in states] != [tensor.name for tensor in inputs[3:]]:
+        if [state.name for state in states] != [tensor.name for tensor in inputs[4:]]:
             raise EdgegenError("the step graph changes a state in a form that no kernel updates in place")
         calls = tuple(self._with_output(call, logits.name) for call in self.calls)
         output = Tensor(logits.name, "output", logits.shape, logits.dtype)

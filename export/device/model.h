@@ -39,13 +39,17 @@ const char *edgegen_variant(void);
 /* Bytes of zeroed, 64-byte aligned memory that one instance of `width` rows needs; a multiple of 64. */
 size_t edgegen_model_memory(int width);
 
-/* Consume one token per row and return the logits for the next position, (width, vocabulary), valid until the next
- * step on the same memory. Rows are independent: each is at a position of its own, and position 0 starts a
- * new sequence in its row whatever the row held before. Of a row only the logits of tokens low .. high - 1 are
- * computed, none where the two are equal; the others mean nothing. `width` is one of edgegen_widths.
+/* Consume one token for each of the first `rows` rows and return their logits for the next position,
+ * (width, vocabulary), valid until the next step on the same memory. Rows are independent: each is at a position of its
+ * own, and position 0 starts a new sequence in its row whatever the row held before. Of a row only the logits of tokens
+ * low .. high - 1 are computed, none where the two are equal; the others mean nothing. `width` is one of edgegen_widths.
  * laps (calls,): NULL, or where the nanoseconds that each call takes are added. */
-const float *edgegen_model_step(int width, void *memory, const int32_t *tokens /* (width,) */,
-                                const int32_t *positions /* (width,) */, const int32_t *legal /* (width, 2) low, high */, uint64_t *laps);
+const float *edgegen_model_step(int width, void *memory, int32_t rows, const int32_t *tokens /* (rows,) */,
+                                const int32_t *positions /* (rows,) */, const int32_t *legal /* (rows, 2) low, high */,
+                                uint64_t *laps);
+
+/* Give row `to` the states of row `from`. */
+void edgegen_model_move(int width, void *memory, int from, int to);
 
 /* The flows that prove an executable sound, written by golden_source() once the library has generated them. Only
  * the executable links it: the library is what its hash is made with. */

@@ -88,22 +88,37 @@ static int32_t draw(struct edgegen_rows *rows, const float *logits, const int32_
     return low + edgegen_draw(logits + low, count, block.word[0], 1.0f / controls->temperature, rows->weights);
 }
 
+/* Bring the sequences to the first rows, so that a step computes those and no idle ones; how many there are. */
+static int32_t gather(struct edgegen_rows *rows) {
+    int count = rows->width;
+    for (int row = 0;; row++) {
+        while (count && !rows->sequences[count - 1]) count--;
+        if (row >= count) return count;
+        if (rows->sequences[row]) continue;
+        const int last = count - 1;
+        rows->sequences[row] = rows->sequences[last];
+        rows->tokens[row] = rows->tokens[last];
+        rows->positions[row] = rows->positions[last];
+        rows->sequences[last] = NULL;
+        /* At position 0 there is nothing yet. */
+        if (rows->positions[row]) edgegen_model_move(rows->width, rows->model, last, row);
+    }
+}
+
 void edgegen_rows_advance(struct edgegen_rows *rows, const struct edgegen_controls *controls,
                           void (*finished)(void *context, struct edgegen_sequence *sequence), void *context) {
     const struct edgegen_codec *codec = &edgegen_codec;
-    for (int row = 0; row < rows->width; row++) {
+    const int32_t count = gather(rows);
+    for (int row = 0; row < count; row++) {
         int32_t *range = &rows->legal[2 * row];
-        range[0] = range[1] = 0;
-        if (!rows->sequences[row]) continue;
         legal(rows->positions[row] + 1, controls->min_packets, &range[0], &range[1]);
         /* What the grammar forces needs no logits. */
         if (range[1] - range[0] == 1) range[1] = range[0];
     }
     const float *logits =
-        edgegen_model_step(rows->width, rows->model, rows->tokens, rows->positions, rows->legal, rows->laps);
-    for (int row = 0; row < rows->width; row++) {
+        edgegen_model_step(rows->width, rows->model, count, rows->tokens, rows->positions, rows->legal, rows->laps);
+    for (int row = 0; row < count; row++) {
         struct edgegen_sequence *sequence = rows->sequences[row];
-        if (!sequence) continue;
         const int32_t *range = &rows->legal[2 * row], position = ++rows->positions[row];
         sequence->tokens[position] =
             range[0] == range[1] ? range[0]
@@ -113,9 +128,7 @@ void edgegen_rows_advance(struct edgegen_rows *rows, const struct edgegen_contro
         const bool full = position == codec->steps && rows->tokens[row] != codec->end;
         if (full) sequence->tokens[position + 1] = codec->end;
         if (!full && rows->tokens[row] != codec->end) continue;
-        /* An idle row steps token 0 at position 0. */
         rows->sequences[row] = NULL;
-        rows->tokens[row] = rows->positions[row] = 0;
         finished(context, sequence);
     }
 }
@@ -127,5 +140,5 @@ const float *edgegen_step(struct edgegen_rows *rows, const int32_t *tokens, cons
         rows->legal[2 * row] = 0;
         rows->legal[2 * row + 1] = edgegen_codec.vocabulary;
     }
-    return edgegen_model_step(rows->width, rows->model, tokens, positions, rows->legal, NULL);
+    return edgegen_model_step(rows->width, rows->model, rows->width, tokens, positions, rows->legal, NULL);
 }

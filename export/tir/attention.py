@@ -34,7 +34,7 @@ def attention_quantise(b: int, heads: int, width: int, slots: int, steps: int, t
     if slots % LANES:
         raise EdgegenError(f"a cache of {slots} slots is not a multiple of {LANES}, which the attention kernel needs")
     d, half = heads * width, width // 2
-    with Kernel("attention_quantise") as kernel:
+    with Kernel("attention_quantise", b) as kernel:
         qkv = kernel.tensor("qkv", (b, 3 * d))
         cos, sin = kernel.tensor("cos", (steps, half)), kernel.tensor("sin", (steps, half))
         position = kernel.tensor("position", (b,), "int64")
@@ -42,7 +42,7 @@ def attention_quantise(b: int, heads: int, width: int, slots: int, steps: int, t
         q8, scale = kernel.tensor("q", (b, d), "int8"), kernel.tensor("scale", (b, 1))
         query, turned, row = scratch(d), scratch(d), scratch(d)
         weight, peak, share = scratch(heads * slots), scratch(heads), scratch(heads)
-        with loop(b) as i:
+        with loop(kernel.rows) as i:
             at = position[i].astype("int32")
             with loop(heads) as h, each(half) as k:
                 _turn(query, qkv, (i, h * width + k), half, cos[at, k], sin[at, k], h * width + k, temperature)

@@ -104,8 +104,8 @@ class Dot(Protocol):
     TILE: ClassVar[tuple[tuple[int, int], tuple[int, int]]]
 
     @staticmethod
-    def prepare(q: Buffer, b: int, k: int) -> Buffer:
-        """The activations int8 (b, k) in the form in which `sum` reads them again and again."""
+    def prepare(q: Buffer, b: int, rows: Expr, k: int) -> Buffer:
+        """The first `rows` of the activations int8 (b, k), in the form in which `sum` reads them again and again."""
         ...
 
     @staticmethod

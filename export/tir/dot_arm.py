@@ -22,7 +22,7 @@ class Sdot:
     TILE: ClassVar = ((1, 4), (4, 1))
 
     @staticmethod
-    def prepare(q: Buffer, b: int, k: int) -> Buffer:
+    def prepare(q: Buffer, b: int, rows: Expr, k: int) -> Buffer:
         return q
 
     @classmethod
@@ -73,9 +73,9 @@ class Smull:
     AT_ONCE: ClassVar = 8  # quarters, of two sums each
 
     @staticmethod
-    def prepare(q: Buffer, b: int, k: int) -> Buffer:
+    def prepare(q: Buffer, b: int, rows: Expr, k: int) -> Buffer:
         spread = T.alloc_buffer((b, k * LANES), "int8")
-        with loop(b) as i, loop(k // INPUTS) as step:
+        with loop(rows) as i, loop(k // INPUTS) as step:
             register = tirx.reinterpret("int8x16", tirx.Broadcast(four(q, i, step), LANES))
             T.buffer_store(spread, register, [i, tirx.Ramp(step * LANES * INPUTS, 1, LANES * INPUTS)])
         return spread
@@ -133,7 +133,7 @@ class Vmull(Smull):
     AT_ONCE: ClassVar = 2
 
     @staticmethod
-    def prepare(q: Buffer, b: int, k: int) -> Buffer:
+    def prepare(q: Buffer, b: int, rows: Expr, k: int) -> Buffer:
         return q
 
     @staticmethod

@@ -20,7 +20,7 @@ class Vnni:
     BUSY: ClassVar = 8  # sums that cover the latency of vpdpbusd
 
     @staticmethod
-    def prepare(q: Buffer, b: int, k: int) -> Buffer:
+    def prepare(q: Buffer, b: int, rows: Expr, k: int) -> Buffer:
         return q
 
     @classmethod
@@ -66,7 +66,7 @@ class Avx2:
     TILE: ClassVar = ((1, 4), (1, 4))
 
     @classmethod
-    def prepare(cls, q: Buffer, b: int, k: int) -> Buffer:
+    def prepare(cls, q: Buffer, b: int, rows: Expr, k: int) -> Buffer:
         """|q| of a row (k,), then its signs as bytes of ones or zeros (k,), then the start of its sums, an int32."""
         made = T.alloc_buffer((b, 2 * k + INPUTS), "int8")
         lanes = lanes_of(k)
@@ -75,7 +75,7 @@ class Avx2:
             raise EdgegenError(f"a linear with {k} inputs is too wide for AVX2, whose most are {256 * lanes}")
         negative, total = scratch(lanes, "int16"), scratch(lanes, "int32")
         none = tirx.const(0, "int8")
-        with loop(b) as i:
+        with loop(rows) as i:
             with T.vectorized(lanes) as lane:
                 store(negative, tirx.const(0, "int16"), lane)
             with loop(k // lanes) as turn, T.vectorized(lanes) as lane:

@@ -19,10 +19,15 @@ Shape = tuple[int, ...]
 
 
 class Kernel:
-    """A PrimFunc under construction; `read` and `write` declare its parameters, reads first."""
+    """A PrimFunc under construction; `tensor` declares its parameters, reads first.
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    b: rows of the batch that it is compiled for. Its first parameter then is rows int32 (1,), how many of them hold a
+    flow, the first ones: `rows` is their number, and the others are neither read nor written. Without b it has none.
+    """
+
+    def __init__(self, name: str, b: int | None = None) -> None:
+        self.name, self.b = name, b
+        self.rows: Any = b
         self.function: Any = None
 
     def __enter__(self) -> "Kernel":
@@ -32,6 +37,9 @@ class Kernel:
         self._frame.__enter__()
         T.func_name(self.name)
         T.func_attr({"tirx.noalias": True})
+        if self.b is not None:
+            rows = self.tensor("rows", (1,), "int32")
+            self.rows = rows[0] if self.b > 1 else 1
         return self
 
     def __exit__(self, *error: Any) -> None:

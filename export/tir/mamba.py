@@ -27,7 +27,7 @@ def conv_quantise(b: int, e: int, taps: int, zero: int) -> Any:
     position int64 (b,); conv (b, taps - 1, e), the last inputs, oldest first, is updated in place.
     Returns y (b, e), q int8 (b, e) plus `zero`, scale (b, 1).
     """
-    with Kernel("conv_quantise") as kernel:
+    with Kernel("conv_quantise", b) as kernel:
         u = kernel.tensor("u", (b, e))
         weight, bias = kernel.tensor("weight", (taps, e)), kernel.tensor("bias", (e,))
         position = kernel.tensor("position", (b,), "int64")
@@ -35,7 +35,7 @@ def conv_quantise(b: int, e: int, taps: int, zero: int) -> Any:
         y = kernel.tensor("y", (b, e))
         q, scale = kernel.tensor("q", (b, e), "int8"), kernel.tensor("scale", (b, 1))
         row = scratch(e)
-        with loop(b) as i:
+        with loop(kernel.rows) as i:
             for tap in range(taps - 1):
                 _forget(conv, e, position, i, lambda k, tap=tap: (i, tap, k))
             with each(e) as k:
@@ -73,7 +73,7 @@ def scan_quantise(b: int, e: int, n: int, lanes: int, zero: int) -> Any:
     """
     if e % LANES:
         raise EdgegenError(f"an inner width of {e} is not a multiple of {LANES}, which the scan kernel needs")
-    with Kernel("scan_quantise") as kernel:
+    with Kernel("scan_quantise", b) as kernel:
         delta, u, z = (kernel.tensor(name, (b, e)) for name in ("delta", "u", "z"))
         B, C = kernel.tensor("B", (b, n)), kernel.tensor("C", (b, n))
         rate, D = kernel.tensor("rate", (e,)), kernel.tensor("D", (e,))
@@ -83,7 +83,7 @@ def scan_quantise(b: int, e: int, n: int, lanes: int, zero: int) -> Any:
         row = scratch(e)
         powers = [scratch(lanes) for _ in range(CHAINS)]
         total, added = scratch(lanes), scratch(lanes)
-        with loop(b) as i:
+        with loop(kernel.rows) as i:
             _forget(ssm, e * n, position, i, lambda k: (i, k // (n * LANES), k // LANES % n, k % LANES))
             with loop(e // lanes) as part:
                 group, first = part // (LANES // lanes), part % (LANES // lanes) * lanes

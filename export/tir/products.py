@@ -92,13 +92,13 @@ def linear(b: int, k: int, n: int, dot: str, added: tuple[int, ...] | None = Non
     q int8 (b, k), scale (b, 1); weight (n, k) int8 as `dot.pack` gives it, offset as `dot.offsets`; weight_scale (n,);
     added (n,), a bias, or (b, n), a residual; dot names the instruction set. The sums are exact in int32.
     """
-    with Kernel(f"linear_{n}x{k}") as kernel:
+    with Kernel(f"linear_{n}x{k}", b) as kernel:
         product = _Product(kernel, b, k, n, dot)
         term = kernel.tensor("added", added) if added else None
         y = kernel.tensor("y", (b, n))
-        product.q = product.dot.prepare(product.q, b, k)
+        product.q = product.dot.prepare(product.q, b, kernel.rows, k)
         with loop(product.groups) as outer:
-            product.fill(y, outer, b, lambda i: i, _Epilogue(term, len(added or ()) == 2, positive))
+            product.fill(y, outer, kernel.rows, lambda i: i, _Epilogue(term, len(added or ()) == 2, positive))
     return kernel.function
 
 
@@ -108,16 +108,16 @@ def head(b: int, k: int, n: int, dot: str) -> Any:
     legal int32 (b, 2): the outputs that are wanted of a row, none where the two are equal. The rest of y is left as
     it is.
     """
-    with Kernel("head") as kernel:
+    with Kernel("head", b) as kernel:
         product = _Product(kernel, b, k, n, dot)
         legal = kernel.tensor("legal", (b, 2), "int32")
         y = kernel.tensor("y", (b, n))
-        product.q = product.dot.prepare(product.q, b, k)
+        product.q = product.dot.prepare(product.q, b, kernel.rows, k)
         wanted, count = scratch(b, "int32"), scratch(1, "int32")
         with loop(product.groups) as outer:
             low = outer * product.span
             store(count, tirx.const(0, "int32"), 0)
-            with loop(b) as i:
+            with loop(kernel.rows) as i:
                 store(wanted, i, count[0])
                 inside = tirx.all(legal[i, 0] < low + product.span, legal[i, 1] > tirx.max(low, legal[i, 0]))
                 store(count, count[0] + inside.astype("int32"), 0)
@@ -127,12 +127,12 @@ def head(b: int, k: int, n: int, dot: str) -> Any:
 
 def embedding(b: int, vocabulary: int, d: int) -> Any:
     """x (b, d): row token[i] of the packed table (vocabulary, d), times its scale in table_scale (vocabulary,)."""
-    with Kernel("embedding") as kernel:
+    with Kernel("embedding", b) as kernel:
         table = kernel.tensor("table", (vocabulary * d,), "int8")
         table_scale = kernel.tensor("table_scale", (vocabulary,))
         token = kernel.tensor("token", (b,), "int64")
         x = kernel.tensor("x", (b, d))
-        with loop(b) as i, loop(d // INPUTS) as step:
+        with loop(kernel.rows) as i, loop(d // INPUTS) as step:
             row = token[i].astype("int32")
             first = place(vocabulary, d, row, step * INPUTS)
             for j in range(INPUTS):

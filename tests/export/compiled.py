@@ -28,6 +28,7 @@ DOTS = list(EVERY_VARIANT)
 WIDTH = 1  # in the symbols' names
 GUARD = 256  # bytes on each side of a tensor
 UNTOUCHED = 0xA5
+NO_ROWS = -1  # of a kernel that is not compiled for a batch
 
 NEEDED = {
     "vnni": {"avx512_vnni", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
@@ -158,15 +159,21 @@ class Kernels:
     def _symbol(self, kernel: str) -> str:
         return f"{self.variant.name}_w{WIDTH}_{kernel}"
 
-    def __call__(self, kernel: str, reads: list[Array], writes: list[tuple[tuple[int, ...], type]]) -> list[Array]:
-        """What the kernel makes of `reads`: its writes, then the reads as it leaves them."""
-        inputs = [_Guarded(array.shape, array.dtype) for array in reads]
-        for memory, array in zip(inputs, reads, strict=True):
+    def __call__(
+        self, kernel: str, reads: list[Array], writes: list[tuple[tuple[int, ...], type]], rows: int | None = None
+    ) -> list[Array]:
+        """What the kernel makes of `reads`: its writes, then the reads as it leaves them.
+
+        rows: how many of its rows hold something; all, where nothing is said
+        """
+        every = list(reads) if rows == NO_ROWS else [np.array([rows or writes[0][0][0]], np.int32), *reads]
+        inputs = [_Guarded(array.shape, array.dtype) for array in every]
+        for memory, array in zip(inputs, every, strict=True):
             memory.array[...] = array
         outputs = [_Guarded(shape, np.dtype(kind)) for shape, kind in writes]
         self._machine.run(self._symbol(kernel), [*inputs, *outputs])
         assert all(memory.is_whole() for memory in (*inputs, *outputs)), "the kernel wrote beside a tensor"
-        return [memory.array.copy() for memory in (*outputs, *inputs)]
+        return [memory.array.copy() for memory in (*outputs, *inputs[len(inputs) - len(reads) :])]
 
 
 def load(kernels: dict[str, Any], dot: str, folder: Path) -> Kernels:

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from edgegen.export.fuse import DOMAIN, LEGAL, fuse
+from edgegen.export.fuse import DOMAIN, LEGAL, ROWS, fuse
 from edgegen.export.quantise import quantise
 
 Graphs = Callable[[str, str], Path]
@@ -41,7 +41,8 @@ def test_every_operator_is_fused(graphs: Graphs, arch: str, size: str) -> None:
         assert node.domain == DOMAIN or node.op_type in ("Split", "Transpose")
     assert [value.name for value in fused.graph.output] == [value.name for value in model.graph.output]
     token, position, *states = (value.name for value in model.graph.input)
-    assert [value.name for value in fused.graph.input] == [token, position, LEGAL, *states]
+    assert [value.name for value in fused.graph.input] == [token, position, ROWS, LEGAL, *states]
+    assert all(node.input[-1] == ROWS for node in fused.graph.node if node.domain == DOMAIN)
 
 
 @pytest.mark.parametrize("arch", ["llama", "mamba"])

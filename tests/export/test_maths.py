@@ -37,7 +37,9 @@ def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 def apply(kernels: compiled.Kernels, name: str, x: Floats) -> Floats:
     padded = np.zeros(-(-len(x) // POINTS) * POINTS, np.float32)
     padded[: len(x)] = x
-    parts = [kernels(name, [part], [((POINTS,), np.float32)])[0] for part in padded.reshape(-1, POINTS)]
+    parts = [
+        kernels(name, [part], [((POINTS,), np.float32)], compiled.NO_ROWS)[0] for part in padded.reshape(-1, POINTS)
+    ]
     result: Floats = np.concatenate(parts)[: len(x)]
     return result
 

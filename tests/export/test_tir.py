@@ -272,12 +272,15 @@ def test_a_width_that_does_not_pack_is_refused() -> None:
         dot.pack(np.zeros((16, 6), I8))
 
 
-@pytest.mark.parametrize("name", [name for name in compiled.DOTS if name != "avx2"])
-def test_every_variant_gives_the_bits_of_avx2(compiled_for: Compiled, name: str) -> None:
+Case = tuple[list[Array], list[tuple[tuple[int, ...], type]]]
+
+
+def cases() -> dict[str, Case]:
+    """Reads and writes of every kernel that ends in a row of int8, and of the embedding."""
     d = HEADS * WIDTH
-    avx2, other = compiled_for("avx2"), compiled_for(name)
     position = np.array([0, 2, 18])
-    cases: dict[str, tuple[list[Array], list[tuple[tuple[int, ...], type]]]] = {
+    return {
+        "row_quantise": ([normal(ROWS, 20)], int8_row(ROWS, 20)),
         "norm_quantise": ([normal(ROWS, 36), normal(36)], int8_row(ROWS, 36)),
         "gate_quantise": ([normal(ROWS, 40) * F32(9)], int8_row(ROWS, 20)),
         "attention_quantise": (
@@ -305,14 +308,41 @@ def test_every_variant_gives_the_bits_of_avx2(compiled_for: Compiled, name: str)
             ],
             int8_row(ROWS, INNER),
         ),
+        "embedding": (
+            [packed(weight_of(12, 37))[0], np.abs(normal(37)), np.array([0, 36, 17])],
+            [((ROWS, 12), F32)],
+        ),
     }
-    for kernel, (reads, writes) in cases.items():
+
+
+def a_linear(kernels: compiled.Kernels) -> Case:
+    rest = [normal(ROWS, 1), *packed(weight_of(24, 37)), normal(37) / F32(1e4), normal(37)]
+    return [stored(kernels, activations(24)), *rest], [((ROWS, 37), F32)]
+
+
+@pytest.mark.parametrize("name", [name for name in compiled.DOTS if name != "avx2"])
+def test_every_variant_gives_the_bits_of_avx2(compiled_for: Compiled, name: str) -> None:
+    avx2, other = compiled_for("avx2"), compiled_for(name)
+    for kernel, (reads, writes) in cases().items():
         one, two = avx2(kernel, reads, writes), other(kernel, reads, writes)
         for left, right, (_, kind) in zip(one, two, [*writes, *((x.shape, x.dtype.type) for x in reads)], strict=True):
-            if kind is I8:
+            if kind is I8 and kernel != "embedding":
                 assert (levels(avx2, left) == levels(other, right)).all(), kernel
             else:
                 assert left.tobytes() == right.tobytes(), kernel
-    rest = [normal(ROWS, 1), *packed(weight_of(24, 37)), normal(37) / F32(1e4), normal(37)]
-    sums = [k("positive", [stored(k, activations(24)), *rest], [((ROWS, 37), F32)])[0] for k in (avx2, other)]
+    sums = [k("positive", *a_linear(k))[0] for k in (avx2, other)]
     assert sums[0].tobytes() == sums[1].tobytes()
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_rows_that_hold_nothing_are_left_alone(kernels: compiled.Kernels, rows: int) -> None:
+    every = {**cases(), "positive": a_linear(kernels)}
+    for name, (reads, writes) in every.items():
+        whole, part = kernels(name, reads, writes), kernels(name, reads, writes, rows)
+        for i, (one, other) in enumerate(zip(whole, part, strict=True)):
+            if i < len(writes):
+                assert one[:rows].tobytes() == other[:rows].tobytes(), name
+                assert (other[rows:].view(np.uint8) == compiled.UNTOUCHED).all(), name
+            elif len(one) == ROWS:
+                assert one[:rows].tobytes() == other[:rows].tobytes(), name
+                assert other[rows:].tobytes() == reads[i - len(writes)][rows:].tobytes(), name

@@ -24,11 +24,17 @@ static uint32_t mix(uint32_t h) {
     return h ^ (h >> 16);
 }
 
-const float *edgegen_model_step(int width, void *memory, const int32_t *tokens, const int32_t *positions,
+void edgegen_model_move(int width, void *memory, int from, int to) {
+    uint32_t *hashes = memory;
+    hashes[to] = hashes[from];
+    (void)width;
+}
+
+const float *edgegen_model_step(int width, void *memory, int32_t rows, const int32_t *tokens, const int32_t *positions,
                                 const int32_t *legal, uint64_t *laps) {
     uint32_t *hashes = memory;
     float *logits = (float *)memory + width;
-    for (int row = 0; row < width; row++) {
+    for (int row = 0; row < rows; row++) {
         const uint32_t before = positions[row] ? hashes[row] : 1;
         hashes[row] = mix(before + (uint32_t)tokens[row] * 64 + (uint32_t)positions[row]);
         for (int32_t v = 0; v < edgegen_codec.vocabulary; v++) {
