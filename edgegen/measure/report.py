@@ -57,10 +57,16 @@ def _measured(result: dict[str, Any]) -> list[tuple[str, str]]:
     for batch, kilobytes in result["peak_memory_kb"].items():
         if kilobytes:
             rows.append((f"most memory, batch {batch}", f"{kilobytes / 1e3:.1f} MB"))
-    kernels = sorted(result["kernels_us_a_token"].items(), key=lambda item: -item[1])
-    total = sum(time for _, time in kernels) or 1.0
-    shares = ", ".join(f"{name} {time / total:.0%}" for name, time in kernels if time / total >= 0.01)
-    return [*rows, ("where the time goes", shares)]
+    for batch, kernels in result["kernels_us_a_token"].items():
+        rows.append((f"where the time goes, batch {batch}", shares(kernels)))
+    return rows
+
+
+def shares(kernels: dict[str, float]) -> str:
+    """Kernels by their shares of the time, the greatest first; those below a hundredth are left out."""
+    total = sum(kernels.values()) or 1.0
+    falling = sorted(kernels.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {time / total:.0%}" for name, time in falling if time / total >= 0.01)
 
 
 def _machine(machine: dict[str, Any]) -> list[tuple[str, str]]:

@@ -111,21 +111,21 @@ static bool print_throughput(const struct edgegen_options *options, char *line) 
     return true;
 }
 
-/* Microseconds a token by kernel, one flow at a time; those of a name together, in the order in which they first come. */
-static bool print_kernels(const struct edgegen_options *options) {
+/* Microseconds a token by kernel at one width; those of a name together, in the order in which they first come. */
+static bool print_kernels(const struct edgegen_options *options, int width) {
     int calls = 0;
     while (edgegen_calls[calls]) calls++;
     uint64_t *laps = calloc((size_t)calls, sizeof *laps);
     struct edgegen_request request = options->request;
     request.count = INT64_MAX;
-    struct edgegen_stream *stream = edgegen_open(&request, edgegen_width(1), 1);
+    struct edgegen_stream *stream = edgegen_open(&request, width, 1);
     if (!laps || !stream) return false;
     edgegen_next(stream);
     edgegen_time(stream, laps);
     int64_t tokens = 0;
     for (const double start = now(); now() - start < options->seconds / 4;) tokens += tokens_of(edgegen_next(stream));
     edgegen_close(stream);
-    fputs(", \"kernels_us_a_token\": {", stdout);
+    printf("\"%d\": {", width);
     const char *separator = "";
     for (int i = 0; i < calls; i++) {
         uint64_t total = 0;
@@ -141,6 +141,16 @@ static bool print_kernels(const struct edgegen_options *options) {
     }
     putchar('}');
     free(laps);
+    return true;
+}
+
+static bool print_profiles(const struct edgegen_options *options) {
+    fputs(", \"kernels_us_a_token\": {", stdout);
+    for (const int *width = edgegen_widths; *width; width++) {
+        if (width != edgegen_widths) fputs(", ", stdout);
+        if (!print_kernels(options, *width)) return false;
+    }
+    putchar('}');
     return true;
 }
 
@@ -201,7 +211,7 @@ int edgegen_bench(const struct edgegen_options *options) {
     printf(", \"min_packets\": %d, \"machine\": ", options->request.controls.min_packets);
     edgegen_print_machine();
     const bool done =
-        line && print_one_flow(options, line) && print_kernels(options) && print_throughput(options, line);
+        line && print_one_flow(options, line) && print_profiles(options) && print_throughput(options, line);
     if (done) {
         fflush(stdout); /* else a child would have what is not written yet, too */
         print_starts();

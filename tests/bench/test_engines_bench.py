@@ -53,6 +53,12 @@ def test_a_lead_is_reckoned_against_the_better_figure_of_the_best_peer() -> None
         engines.OURS: row({"sampled": 2.0}, {"sampled": 500.0}),
     }
     assert engines.ratios("llama", found) == {"llama_latency_ratio": 4.0, "llama_throughput_ratio": 5.0}
+    found[engines.OURS]["kernels_us_a_token"] = {"1": {"head": 1.0, "attention": 3.0}}
+    assert engines.verdicts("llama", found) == [
+        "llama_latency_ratio 4.00, goal 5: missed by 20%",
+        "llama_throughput_ratio 5.00, goal 3: met",
+        "where our time goes, batch 1: attention 75%, head 25%",
+    ]
     assert engines.ratios("llama", {engines.OURS: found[engines.OURS]}) == {}
     assert engines.ratios("llama", found | {engines.OURS: {"fault": "failed"}}) == {}
 
