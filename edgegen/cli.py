@@ -20,6 +20,8 @@ EXTRAS = {
     "tvm_ffi": "export",
     "ziglang": "export",
     "matplotlib": "eval",
+    "imblearn": "eval",
+    "scipy": "eval",
     "sklearn": "eval",
     "pyarrow": "data",
     "dpkt": "data",
@@ -149,6 +151,23 @@ def generate(
 
         flows = iter(track(flows, "flows", n, console=Console(stderr=True), transient=True))
     write_flows(flows, out, {"generator": str(bundle), "seed": str(seed)})
+
+
+@app.command()
+def evaluate(
+    real: Annotated[Path | None, typer.Argument(metavar="REAL", help="Table of real flows; none: EdgeLab.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="The generator.")] = None,
+    synthetic: Annotated[Path | None, typer.Option(help="In its place a table of flows that were generated.")] = None,
+    out: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="Folder for report and results.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the split into training and held out, as in training.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="Classifiers trained on each set of flows.")] = 5,
+    baseline: Annotated[list[str] | None, typer.Option(help="To stand beside; none: all, see the report.")] = None,
+) -> None:
+    """Say whether generated flows can be trusted: fidelity, training on them alone, privacy, cost."""
+    from edgegen.datasets import edgelab
+    from edgegen.evaluate.command import run
+
+    run(edgelab() if real is None else real, bundle, synthetic, out, seed, seeds, tuple(baseline or ()))
 
 
 @app.command()

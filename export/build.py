@@ -1,6 +1,7 @@
 """One export from end to end: checkpoint -> ONNX -> int8 -> TVM objects -> library and executable -> gate -> bundle."""
 
 import platform
+import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -158,11 +160,13 @@ def _write_golden(golden: Golden, folder: Path) -> None:
     (folder / "golden.c").write_text(source)
 
 
-def _provenance(run: Path, config: dict[str, object]) -> dict[str, object]:
+def _provenance(run: Path, config: dict[str, Any]) -> dict[str, Any]:
     packages = ("edgegen", "torch", "onnx", "apache-tvm", "ziglang")
+    history = config.get("history") or []
     return {
         "run": run.name,
         "training": config.get("provenance", {}),
+        "seconds_per_epoch": statistics.median(record["seconds"] for record in history) if history else None,
         "exported": datetime.now(UTC).strftime("%Y-%m-%d"),
         "versions": {name: version(name) for name in packages} | {"python": platform.python_version()},
         "command": " ".join(["edgegen", *sys.argv[1:]]),

@@ -63,7 +63,7 @@ def latencies(model: Generator, bundle: Bundle, flows: int = FLOWS, seed: int = 
         "ONNX Runtime int8": _onnxruntime(bundle, "model.int8.onnx"),
         "compiled int8": open_engine(bundle, How("native", 1)),
     }
-    with _one_thread():
+    with one_thread():
         runs = {name: _run(engine, bundle.codec, flows, seed) for name, engine in engines.items()}
     for engine in engines.values():
         engine.close()
@@ -92,7 +92,8 @@ def _same(made: list[Sequences], reference: list[Sequences]) -> float:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """What torch does inside, it does on one thread: small work is slowed down by more, and two runs agree."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,0 +1,68 @@
+"""`edgegen evaluate`: runs an evaluation, prints it, and writes the report."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from edgegen.errors import EdgegenError, UsageError
+from edgegen.evaluate import report
+from edgegen.evaluate.baselines import BASELINES
+from edgegen.evaluate.evaluation import Settings, evaluate
+from edgegen.tables import print_table
+
+
+def run(
+    real: Path,
+    bundle: Path | None,
+    synthetic: Path | None,
+    out: Path | None,
+    seed: int,
+    seeds: int,
+    baselines: tuple[str, ...],
+) -> None:
+    """Evaluate a bundle or a table; the verdict and the tables to stdout, the report into `out` where there is one."""
+    if (bundle is None) == (synthetic is None):
+        raise UsageError("name what to evaluate: --bundle NAME.edgegen, or --synthetic FLOWS")
+    if unknown := [name for name in baselines if name not in BASELINES]:
+        raise UsageError(f"baseline {unknown[0]!r} is none of {', '.join(BASELINES)}")
+    for path in (real, synthetic):
+        if path is not None and not path.exists():
+            raise EdgegenError(f"there is no {path}: give a table of flows")
+    settings = Settings(seed, seeds, baselines or tuple(BASELINES))
+    console = Console(stderr=True, quiet=not sys.stderr.isatty())
+    with console.status("evaluating") as status:
+        result = evaluate(real, bundle, synthetic, out, settings, lambda text: status.update(text))
+    for entry in result["verdict"]:
+        print(f"{entry['axis']}: {entry['level']}. {entry['text']}")
+    for note in result["notes"]:
+        print(f"note: {note}")
+    for title, (headings, rows) in _tables(result).items():
+        print()
+        print_table(_table(title, headings, rows))
+    if out:
+        for path in report.write_report(result, out):
+            print(path)
+
+
+def _tables(result: dict[str, Any]) -> dict[str, tuple[tuple[str, ...], report.Rows]]:
+    made = {
+        "Fidelity; the floor is two halves of real flows": report.fidelity_rows(result["fidelity"]),
+        "Classifiers on held-out real flows": report.utility_rows(result["synthetic_only"]),
+        "Privacy": (("figure", "value", "what it says"), report.privacy_rows(result["privacy"])),
+    }
+    if "cost" in result:
+        made["Cost"] = (("what", "value"), report.cost_rows(result["cost"]))
+    return made
+
+
+def _table(title: str, headings: tuple[str, ...], rows: report.Rows) -> Table:
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for i, heading in enumerate(headings):
+        numeric = i and heading != "what it says"
+        table.add_column(heading, justify="right" if numeric else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table

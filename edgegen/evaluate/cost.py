@@ -1,0 +1,33 @@
+"""What a bundle costs: to ship, to train, to run."""
+
+import statistics
+from typing import Any
+
+from edgegen.bundle import Bundle, this_target
+from edgegen.measure import Workload, measure
+
+
+def cost(bundle: Bundle) -> dict[str, Any]:
+    """Parameters, bytes, and on this machine the time of a flow; None where the bundle does not know or run here."""
+    found: dict[str, Any] = {
+        "kind": bundle.manifest.kind,
+        "parameters": bundle.manifest.model.get("parameters"),
+        "fp32_bytes": _size(bundle, "model.onnx"),
+        "int8_bytes": _size(bundle, "model.int8.onnx"),
+        "executables": {name: _size(bundle, target.executable) for name, target in bundle.manifest.targets.items()},
+        "seconds_per_epoch": bundle.manifest.provenance.get("seconds_per_epoch"),
+    }
+    if this_target() in bundle.manifest.targets:
+        made = measure(bundle, workload=Workload(seconds=1))
+        found |= {
+            "ms_a_flow": statistics.median(made["one_flow"]["samples_us"]) / 1e3,
+            "flows_a_second": made["throughput"]["flows_a_second"],
+            "peak_memory_kb": made["peak_memory_kb"],
+            "variant": made["variant"],
+            "machine": made["machine"],
+        }
+    return found
+
+
+def _size(bundle: Bundle, name: str) -> int | None:
+    return (bundle.path / name).stat().st_size if name in bundle.files else None

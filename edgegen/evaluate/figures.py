@@ -1,0 +1,146 @@
+"""The pictures of a report, as SVG that takes its text colour from the page."""
+
+import functools
+import io
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ParamSpec
+
+import numpy as np
+
+from edgegen.evaluate.distributions import QUANTITIES, SIGNED_BIN
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+REAL, SYNTHETIC, BASELINE = "#3b7dd8", "#e07b00", "#9a9a9a"  # told apart with any colour vision, on light and dark
+P = ParamSpec("P")
+
+INK = "#010203"  # stands for the page's text colour until the SVG is written
+STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "edgegen",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
+}
+DRAWN = {
+    "pl": "payload length, bytes",
+    "iat": "inter-arrival time, s",
+    "packets": "packets of a flow",
+    "bytes_up": "bytes, client to server",
+    "bytes_down": "bytes, server to client",
+    "burst_bytes": "bytes of a burst",
+}
+LOGARITHMIC = ("iat", "bytes_up", "bytes_down", "burst_bytes")
+
+
+def _styled(draw: Callable[P, str]) -> Callable[P, str]:
+    """matplotlib takes colours and fonts when a thing is made, so the style is there while a picture is drawn."""
+
+    @functools.wraps(draw)
+    def styled(*arguments: P.args, **named: P.kwargs) -> str:
+        import matplotlib
+
+        with matplotlib.rc_context(STYLE):
+            return draw(*arguments, **named)
+
+    return styled
+
+
+@_styled
+def distributions(shapes: dict[str, Any]) -> str:
+    """Cumulative shares of each quantity: real broad and pale, synthetic thin on top."""
+    names = [name for name in DRAWN if len(shapes["histograms"].get(name, {})) == 2]
+    figure = _figure(7.2, 2.3 * -(-len(names) // 3))
+    for i, name in enumerate(names):
+        axes = figure.add_subplot(-(-len(names) // 3), 3, i + 1)
+        edges = QUANTITIES[name][1]
+        for side, colour, width, alpha in (("real", REAL, 5, 0.4), ("synthetic", SYNTHETIC, 1.3, 1.0)):
+            share = np.cumsum(shapes["histograms"][name][side])
+            axes.step(edges[:-1], share, where="post", color=colour, linewidth=width, alpha=alpha, label=side)
+        if name in LOGARITHMIC:
+            axes.set_xscale("symlog", linthresh=edges[1])
+            most = int(np.log10(edges[-2]))
+            axes.set_xticks([0, *(10.0**i for i in range(most, int(np.log10(edges[1])), -3))])
+            axes.minorticks_off()
+        axes.set_xlabel(DRAWN[name])
+        axes.set_ylim(0, 1.03)
+        if name == "packets":
+            axes.set_xlim(0.5, max(i for i, share in enumerate(shapes["histograms"][name]["real"]) if share > 0) + 1.5)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.tick_params(labelsize=7)
+    figure.axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+    return _svg(figure, "Cumulative distributions of real and synthetic flows")
+
+
+@_styled
+def transition_matrices(shapes: dict[str, Any]) -> str:
+    """Which packet follows which, real and synthetic side by side, on a logarithmic scale."""
+    from matplotlib.colors import LogNorm
+
+    figure = _figure(7.2, 3.6)
+    matrices = {side: np.array(matrix) for side, matrix in shapes["transitions"].items()}
+    most = max(float(matrix.max()) for matrix in matrices.values())
+    half = len(matrices["real"]) // 2
+    for i, side in enumerate(("real", "synthetic")):
+        axes = figure.add_subplot(1, 2, i + 1)
+        shown = np.ma.masked_less(matrices[side], 1e-6)
+        axes.imshow(shown, norm=LogNorm(1e-5, most), cmap="viridis", interpolation="nearest")
+        axes.set_title(side, fontsize=9)
+        axes.set_xlabel(f"next packet, in {SIGNED_BIN}-byte bins")
+        axes.set_ylabel("packet" if i == 0 else "")
+        axes.set_xticks([half / 2, 1.5 * half, 2 * half], ["up", "down", "end"], fontsize=8)
+        axes.set_yticks([half / 2, 1.5 * half, 2 * half], ["up", "down", "start"], fontsize=8)
+        for line in (axes.axhline, axes.axvline):
+            line(half - 0.5, color=INK, linewidth=0.6)
+    return _svg(figure, "Transitions between packets, real and synthetic")
+
+
+@_styled
+def f1_bars(synthetic_only: dict[str, Any]) -> str:
+    """Macro-F1 of random forests on real flows, by what they were trained on."""
+    rows = [("real flows", synthetic_only["real_macro_f1"], synthetic_only["real_spread"], REAL)]
+    rows.append(("generated flows", synthetic_only["macro_f1"], synthetic_only["spread"], SYNTHETIC))
+    rows += [(name, row["macro_f1"], row["spread"], BASELINE) for name, row in synthetic_only["baselines"].items()]
+    figure = _figure(7.2, 0.5 + 0.28 * len(rows))
+    axes = figure.add_subplot()
+    for place, (_, value, spread, colour) in enumerate(reversed(rows)):
+        axes.barh(place, value, xerr=spread, color=colour, height=0.7, error_kw={"ecolor": INK, "elinewidth": 1})
+        axes.text(value + spread + 0.01, place, f"{value:.3f}", va="center", fontsize=8)
+    axes.set_yticks(range(len(rows)), [name for name, *_ in reversed(rows)])
+    axes.set_xlim(0, 1.12)
+    axes.set_xlabel("macro-F1 on held-out real flows")
+    axes.spines[["top", "right"]].set_visible(False)
+    return _svg(figure, "Macro-F1 by training set")
+
+
+@_styled
+def confusion(synthetic_only: dict[str, Any], labels: list[str]) -> str:
+    """What the forest that saw generated flows only takes each label's real flows for."""
+    size = min(7.2, 2.5 + 0.22 * len(labels))
+    figure = _figure(size, size * 0.92)
+    axes = figure.add_subplot()
+    axes.imshow(np.array(synthetic_only["confusion"]), cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
+    small = 8 if len(labels) <= 20 else 6
+    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=small)
+    axes.set_yticks(range(len(labels)), labels, fontsize=small)
+    axes.set_xlabel("taken for")
+    axes.set_ylabel("label")
+    return _svg(figure, "Confusion of a classifier trained on generated flows")
+
+
+def _figure(width: float, height: float) -> "Figure":
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _svg(figure: "Figure", title: str) -> str:
+    """The figure's SVG element, as wide as the page allows."""
+    out = io.StringIO()
+    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    # The viewBox keeps the shape; the page sets the width.
+    return re.sub(r'^<svg ([^>]*?)height="[^"]*" ', rf'<svg role="img" aria-label="{title}" \1', svg, count=1)

@@ -1,0 +1,94 @@
+"""Whether generated flows give away training flows."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edgegen.codec import Codec
+from edgegen.evaluate.arrays import Arrays, Floats
+from edgegen.evaluate.fidelity import MOST, scaled
+from edgegen.flow import Flow
+from edgegen.runtime.loop import Stepper
+
+FALSE_POSITIVES = 0.01
+
+
+def copies(training: Arrays, held_out: Arrays, generated: Arrays) -> dict[str, float]:
+    """Shares of flows whose lengths and directions are, packet by packet, a training flow's.
+
+    Real flows repeat each other, so the generator's share says something only beside the held-out flows'.
+    """
+    known = set(training.patterns())
+    rates = {
+        name: float(np.mean([pattern in known for pattern in flows.patterns()]))
+        for name, flows in (("copy_rate", generated), ("holdout_copy_rate", held_out))
+    }
+    return rates | {"copy_excess_points": 100 * (rates["copy_rate"] - rates["holdout_copy_rate"])}
+
+
+def nearest(training: Arrays, held_out: Arrays, generated: Arrays, seed: int = 0) -> dict[str, float]:
+    """Whether generated flows lie nearer to training flows than to as many held-out ones.
+
+    nearer_training: share of those whose nearest flow is one of training; who is as near to both counts by half. 0.5
+                     where training flows are nothing special
+    distance_ratio:  median distance to the nearest training flow over that to the nearest held-out one, of those that
+                     are nobody's copy
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    random = np.random.default_rng(seed)
+    n = min(len(training), len(held_out), MOST)
+    made = generated[random.permutation(len(generated))[:MOST]]
+    distances = []
+    for side in (training, held_out):
+        near = NearestNeighbors(n_neighbors=1).fit(scaled(side[random.permutation(len(side))[:n]], held_out))
+        distances.append(near.kneighbors(scaled(made, held_out))[0][:, 0])
+    one, two = distances
+    known = (one > 0) & (two > 0)
+    found = {"nearer_training": float(np.mean((one < two) + 0.5 * (one == two)))}
+    if known.any():
+        found["distance_ratio"] = float(np.median(one[known]) / np.median(two[known]))
+    return found
+
+
+def membership(training: Floats, held_out: Floats) -> dict[str, Any]:
+    """An attacker who knows the model's nats of a flow and says "it was trained on" where they are few.
+
+    training, held_out: nats per token of flows that were and that were not trained on. membership_auc: 0.5 where the
+    attack is no better than chance; true_positives: at one false positive in a hundred. (Yeom et al. 2018)
+    """
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    member = np.repeat([1, 0], (len(training), len(held_out)))
+    score = -np.concatenate([training, held_out])
+    false, true, _ = roc_curve(member, score)
+    return {
+        "membership_auc": float(roc_auc_score(member, score)),
+        "membership_true_positives": float(np.interp(FALSE_POSITIVES, false, true)),
+    }
+
+
+def nats_of_flows(stepper: Stepper, codec: Codec, flows: Sequence[Flow]) -> Floats:
+    """(flows,) mean -log p of each flow's tokens, where the grammar left a choice, under a generator's steps."""
+    made = np.zeros(len(flows))
+    for start in range(0, len(flows), stepper.width):
+        part = [codec.encode(flow) for flow in flows[start : start + stepper.width]]
+        tokens = np.full((stepper.width, codec.length), -1, np.int32)
+        for row, sequence in enumerate(part):
+            tokens[row, : len(sequence)] = sequence
+        total, count = np.zeros(stepper.width), np.zeros(stepper.width)
+        # What stands beyond the last step is an <end> that the grammar forces.
+        for position in range(1, min(max(map(len, part)), codec.steps + 1)):
+            before = np.full(stepper.width, position - 1, np.int32)
+            logits = stepper.step(np.maximum(tokens[:, position - 1], 0), before)
+            low, high = codec.legal(position)
+            there = np.flatnonzero(tokens[:, position] >= 0)
+            if high - low > 1:
+                legal = logits[there, low:high].astype(np.float64)
+                top = legal.max(1)
+                chosen = legal[np.arange(len(there)), tokens[there, position] - low]
+                total[there] += top + np.log(np.exp(legal - top[:, None]).sum(1)) - chosen
+                count[there] += 1
+        made[start : start + len(part)] = (total / np.maximum(count, 1))[: len(part)]
+    return made

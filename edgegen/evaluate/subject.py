@@ -1,0 +1,95 @@
+"""What is evaluated: a bundle, which makes as many flows as are wanted, or a table of flows that somebody made."""
+
+import json
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from edgegen.bundle import Bundle, this_target
+from edgegen.errors import EdgegenError
+from edgegen.evaluate.arrays import Arrays, Floats, Ints, arrays
+from edgegen.evaluate.privacy import nats_of_flows
+from edgegen.flow import Flow
+from edgegen.readers import read_flows
+from edgegen.runtime import generate
+
+# A table of flows does not say how many packets its generator was asked for.
+PACKETS = 16
+
+
+class Subject(Protocol):
+    """Makes the flows that are evaluated.
+
+    name: in words; key: differs wherever its flows may; packets, times: how much of a flow it makes
+    """
+
+    name: str
+    key: str
+    packets: int
+    times: bool
+    labels: tuple[str, ...]
+
+    def draw(self, labels: Sequence[str], wanted: Ints, seed: int) -> Arrays:
+        """`wanted` flows of each of `labels`, or as many as there are; another seed draws others."""
+        ...
+
+    def nats(self, flows: Sequence[Flow]) -> Floats | None:
+        """(flows,) nats a token under its model; None where there is no model to ask."""
+        ...
+
+
+class BundleSubject:
+    """A bundle, on the engine that `edgegen generate` takes here."""
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        self.bundle = bundle
+        self.name = bundle.path.name
+        self.key = sha256(json.dumps(bundle.files, sort_keys=True).encode()).hexdigest()
+        self.packets, self.times = bundle.codec.max_packets, bundle.codec.has_iat
+        self.labels = tuple(label.name for label in bundle.codec.labels)
+        self._threads = threads
+
+    def draw(self, labels: Sequence[str], wanted: Ints, seed: int) -> Arrays:
+        names = [label for label, n in zip(labels, wanted.tolist(), strict=True) for _ in range(n)]
+        flows = list(generate(self.bundle, len(names), names, seed, threads=self._threads)) if names else []
+        return arrays(flows, labels, self.packets, self.times)
+
+    def nats(self, flows: Sequence[Flow]) -> Floats | None:
+        if this_target() not in self.bundle.manifest.targets:
+            return None
+        from edgegen.runtime.native import NativeEngine
+
+        engine = NativeEngine(self.bundle.library(), self.bundle.codec, 16)
+        try:
+            return nats_of_flows(engine, self.bundle.codec, flows)
+        finally:
+            engine.close()
+
+
+class TableSubject:
+    """A table of generated flows: no more than it holds can be drawn, and nobody knows the model behind it."""
+
+    def __init__(self, path: Path, packets: int = PACKETS) -> None:
+        self.name, self.key, self.packets = path.name, sha256(path.read_bytes()).hexdigest(), packets
+        self._flows: dict[str, list[Flow]] = {}
+        for flow in read_flows(path):
+            self._flows.setdefault(flow.label, []).append(flow)
+        if not self._flows:
+            raise EdgegenError(f"{path} holds no flows: nothing can be evaluated")
+        self.labels = tuple(sorted(self._flows))
+        # A generator without times writes zeros throughout.
+        self.times = any(any(flow.iat) for flows in self._flows.values() for flow in flows)
+
+    def draw(self, labels: Sequence[str], wanted: Ints, seed: int) -> Arrays:
+        random = np.random.default_rng(seed)
+        flows: list[Flow] = []
+        for label, n in zip(labels, wanted.tolist(), strict=True):
+            those = self._flows.get(label, [])
+            flows += [those[i] for i in random.permutation(len(those))[:n]]
+        return arrays(flows, labels, self.packets, self.times)
+
+    def nats(self, flows: Sequence[Flow]) -> Floats | None:
+        return None

@@ -1,0 +1,69 @@
+"""What the figures of an evaluation mean, in words."""
+
+from typing import Any
+
+GOOD, FAIR, POOR = "good", "fair", "poor"
+# Points above chance of the classifier that tells generated from real flows, and above what real halves have.
+AUC_GOOD, AUC_FAIR = 0.05, 0.15
+# Points of macro-F1 under training on as many real flows.
+F1_GOOD, F1_FAIR = 3.0, 10.0
+# More copies than held-out real flows, in points; and the attacker's AUC.
+COPIES_GOOD, COPIES_FAIR = 5.0, 10.0
+MEMBERSHIP_GOOD, MEMBERSHIP_FAIR = 0.6, 0.7
+
+
+def verdict(result: dict[str, Any]) -> list[dict[str, str]]:
+    """One entry an axis: axis, level (good, fair or poor; unknown where nothing could be measured), and a sentence."""
+    return [_fidelity(result["fidelity"]), _utility(result["synthetic_only"]), _privacy(result["privacy"])]
+
+
+def _fidelity(found: dict[str, Any]) -> dict[str, str]:
+    auc, floor = found["two_sample_auc"], found["two_sample_auc_floor"]
+    if auc is None:
+        return _entry("fidelity", "unknown", "There are too few held-out flows to say how alike generated flows are.")
+    level = _level(auc - max(floor, 0.5), AUC_GOOD, AUC_FAIR)
+    words = {GOOD: "hardly better", FAIR: "better", POOR: "far better"}[level]
+    return _entry(
+        "fidelity",
+        level,
+        f"A classifier tells generated from real flows {words} than by chance or than two halves of the real ones: "
+        f"AUC {auc:.3f}, {floor:.3f} for the halves, 0.5 by chance.",
+    )
+
+
+def _utility(found: dict[str, Any]) -> dict[str, str]:
+    made, real = found["macro_f1"], found["real_macro_f1"]
+    level = _level(100 * (real - made), F1_GOOD, F1_FAIR)
+    return _entry(
+        "utility",
+        level,
+        f"A random forest that has seen only generated flows reaches a macro-F1 of {made:.3f} on real ones; "
+        f"one that has seen as many real flows, {real:.3f}.",
+    )
+
+
+def _privacy(found: dict[str, Any]) -> dict[str, str]:
+    excess, auc = found["copy_excess_points"], found.get("membership_auc")
+    levels = [_level(excess, COPIES_GOOD, COPIES_FAIR)]
+    text = (
+        f"{found['copy_rate']:.1%} of the generated flows repeat a training flow, "
+        f"as {found['holdout_copy_rate']:.1%} of unseen real flows do"
+    )
+    if auc is not None:
+        levels.append(_level(auc, MEMBERSHIP_GOOD, MEMBERSHIP_FAIR))
+        text += f"; who knows the model tells training flows from others with AUC {auc:.3f}"
+    level = max(levels, key=[GOOD, FAIR, POOR].index)
+    ends = {
+        GOOD: "The model has not memorised its training flows.",
+        FAIR: "The model has memorised some of its training flows: look before you share it.",
+        POOR: "THE MODEL HAS MEMORISED TRAINING FLOWS: do not share it or its flows where those are private.",
+    }
+    return _entry("privacy", level, f"{text}. {ends[level]}")
+
+
+def _level(value: float, good: float, fair: float) -> str:
+    return GOOD if value <= good else FAIR if value <= fair else POOR
+
+
+def _entry(axis: str, level: str, text: str) -> dict[str, str]:
+    return {"axis": axis, "level": level, "text": text}

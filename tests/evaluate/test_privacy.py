@@ -1,0 +1,53 @@
+"""Privacy: a copying generator is found out, an honest one is not."""
+
+import numpy as np
+import pytest
+from toy import table
+
+from edgegen.evaluate.arrays import concatenate
+from edgegen.evaluate.privacy import copies, membership, nats_of_flows, nearest
+
+TRAINING, HELD_OUT = table(200, 1), table(200, 2)
+
+
+def test_copies_are_counted() -> None:
+    half = concatenate([TRAINING[:50], table(25, 3)])
+    found = copies(TRAINING, HELD_OUT, half)
+    assert found["copy_rate"] == pytest.approx(0.5, abs=0.03)
+    assert found["holdout_copy_rate"] < 0.03
+    assert found["copy_excess_points"] == pytest.approx(100 * (found["copy_rate"] - found["holdout_copy_rate"]))
+
+
+def test_who_copies_lies_nearer_to_training_flows() -> None:
+    honest, copied = nearest(TRAINING, HELD_OUT, table(200, 3)), nearest(TRAINING, HELD_OUT, TRAINING)
+    assert honest["nearer_training"] == pytest.approx(0.5, abs=0.08)
+    assert honest["distance_ratio"] == pytest.approx(1, abs=0.1)
+    assert copied["nearer_training"] > 0.95
+
+
+def test_membership_by_hand() -> None:
+    found = membership(np.array([1.0, 2.0, 3.0]), np.array([2.5, 4.0]))
+    # Of six pairs one is in the wrong order.
+    assert found["membership_auc"] == pytest.approx(5 / 6)
+    assert membership(np.arange(100.0), np.arange(100.0))["membership_auc"] == pytest.approx(0.5)
+    assert membership(np.zeros(100), np.ones(100))["membership_true_positives"] == 1
+
+
+def test_nats_are_those_of_the_model() -> None:
+    """Against the one other way that they are reckoned, PyTorch's over whole sequences."""
+    import torch
+    from toy import made
+
+    from edgegen.codec import Codec
+    from edgegen.evaluate.latency import TorchStepper
+    from edgegen.evaluate.likelihood import nats_per_token
+    from edgegen.models import configure, create
+
+    flows = made(9, 4)
+    codec = Codec.fit(flows, 10)
+    torch.manual_seed(0)
+    model = create(configure("llama", "tiny", codec)).eval()
+    found = nats_of_flows(TorchStepper(model, 4), codec, flows)
+    assert len(found) == len(flows)
+    for flow, nats in zip(flows, found, strict=True):
+        assert nats == pytest.approx(nats_per_token(model, codec, [flow]).per_token, rel=1e-4)
