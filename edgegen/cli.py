@@ -171,6 +171,23 @@ def evaluate(
 
 
 @app.command()
+def augment(
+    out: Annotated[Path, typer.Option("-o", help="The table to write: .parquet, .jsonl or .csv.")],
+    flows: Annotated[Path | None, typer.Argument(metavar="FLOWS", help="Table of real flows; none: EdgeLab.")] = None,
+    bundle: Annotated[Path | None, typer.Option(help="The generator of the flows to add.")] = None,
+    transform: Annotated[str | None, typer.Option(help="In its place: payload, direction, time or edit.")] = None,
+    per_label: Annotated[int | None, typer.Option(help="Flows that every label is to have.")] = None,
+    ratio: Annotated[float | None, typer.Option(help="Flows to add for each real one; 1 if nothing is said.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed adds the same flows.")] = 0,
+) -> None:
+    """Add flows to a training set, marked `synthetic`, with weights that keep the real ones at half."""
+    from edgegen.datasets import edgelab
+    from edgegen.evaluate.command import run_augment
+
+    run_augment(edgelab() if flows is None else flows, bundle, transform, per_label, ratio, seed, out)
+
+
+@app.command()
 def bench(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `edgegen export` made.")],
     on: Annotated[str, typer.Option(help="local, ssh://USER@HOST, or qemu:CPU, which counts instructions.")] = "local",

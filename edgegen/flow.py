@@ -40,6 +40,18 @@ class Flow:
         return row
 
 
+@dataclass(slots=True)
+class AddedFlow(Flow):
+    """A flow of a training set that was added to.
+
+    synthetic: whether it was added
+    weight:    what it should count for in training, 1 on the mean
+    """
+
+    synthetic: bool = False
+    weight: float = 1.0
+
+
 def fault(flow: Flow) -> str | None:
     """What is wrong with `flow`, in a few words, or None where it keeps the contract."""
     lengths = {len(flow.pl), len(flow.dir), len(flow.iat)}

@@ -23,20 +23,23 @@ CSV_COLUMNS = ("label", "proto", "session", "pl", "dir", "iat")
 Metadata = dict[str, str]
 
 
-def write_flows(flows: Iterable[Flow], path: Path | str, metadata: Metadata | None = None) -> int:
+def write_flows(
+    flows: Iterable[Flow], path: Path | str, metadata: Metadata | None = None, extra: tuple[str, ...] = ()
+) -> int:
     """Write `flows` to `path` and return how many; `-` is JSON lines on stdout.
 
     metadata: kept in a parquet file's schema; the other formats have no place for it and drop it.
+    extra: more columns, attributes of the flows: `synthetic`, `weight` (see `AddedFlow`); a pcap has none.
     The file appears under its name only when whole. UsageError for a suffix that is none of the four,
     EdgegenError where the file cannot be written or a flow breaks the contract; BrokenPipeError from
     stdout is the caller's.
     """
     if str(path) == "-":
-        return _write_records(_sound(flows, "stdout"), sys.stdout.buffer)
+        return _write_records(_sound(flows, "stdout"), sys.stdout.buffer, extra)
     path = Path(path)
     writer = _writer_for(path)
     with whole_file(path) as file:
-        return writer(_sound(flows, str(path)), file, metadata or {})
+        return writer(_sound(flows, str(path)), file, metadata or {}, extra)
 
 
 @contextmanager
@@ -59,7 +62,7 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink()
 
 
-def json_line(flow: Flow) -> str:
+def json_line(flow: Flow, extra: tuple[str, ...] = ()) -> str:
     """One flow as JSON lines has it, newline included; the compiled engine prints the same bytes."""
     cells = [f'"label": {json.dumps(flow.label, ensure_ascii=False)}']
     if flow.proto is not None:
@@ -67,10 +70,11 @@ def json_line(flow: Flow) -> str:
     cells += [f'"pl": {_ints(flow.pl)}', f'"dir": {_ints(flow.dir)}', f'"iat": {_times(flow.iat)}']
     if flow.session:
         cells.append(f'"session": {json.dumps(flow.session, ensure_ascii=False)}')
+    cells += [f'"{name}": {json.dumps(getattr(flow, name))}' for name in extra]
     return "{" + ", ".join(cells) + "}\n"
 
 
-def _writer_for(path: Path) -> Callable[[Iterator[Flow], BinaryIO, Metadata], int]:
+def _writer_for(path: Path) -> Callable[[Iterator[Flow], BinaryIO, Metadata, tuple[str, ...]], int]:
     if path.suffix.lower() not in WRITERS:
         known = ", ".join(WRITERS)
         raise UsageError(f"{path} has none of the suffixes edgegen writes ({known}): name the output with one")
@@ -98,20 +102,20 @@ def _decimal(seconds: float) -> str:
     return digits + "0" if digits.endswith(".") else digits
 
 
-def _write_jsonl(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata) -> int:
+def _write_jsonl(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata, extra: tuple[str, ...]) -> int:
     count = 0
     for count, flow in enumerate(flows, start=1):  # noqa: B007  the last number is the result
         # A lone surrogate (a file name that is not UTF-8) becomes \udcxx, which is what JSON calls it.
-        file.write(json_line(flow).encode("utf-8", "backslashreplace"))
+        file.write(json_line(flow, extra).encode("utf-8", "backslashreplace"))
     return count
 
 
-def _write_records(flows: Iterator[Flow], file: BinaryIO) -> int:
+def _write_records(flows: Iterator[Flow], file: BinaryIO, extra: tuple[str, ...]) -> int:
     """JSON lines to a stream, which ends with a whole record even where a signal ends the process."""
     count = 0
     with _held_signals() as held:
         for count, flow in enumerate(flows, start=1):  # noqa: B007
-            file.write(json_line(flow).encode("utf-8", "backslashreplace"))
+            file.write(json_line(flow, extra).encode("utf-8", "backslashreplace"))
             if held:
                 break
         file.flush()
@@ -146,20 +150,20 @@ def _held_signals() -> Iterator[list[int]]:
         signal.raise_signal(number)
 
 
-def _write_csv(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata) -> int:
+def _write_csv(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata, extra: tuple[str, ...]) -> int:
     text = io.TextIOWrapper(file, "utf-8", "backslashreplace", newline="")
     # Quoting all text keeps a carriage return inside a label, which minimal quoting loses.
     rows = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
-    rows.writerow(CSV_COLUMNS)
+    rows.writerow((*CSV_COLUMNS, *extra))
     count = 0
     for count, flow in enumerate(flows, start=1):  # noqa: B007
         lists = (_ints(flow.pl), _ints(flow.dir), _times(flow.iat))
-        rows.writerow((flow.label, flow.proto, flow.session, *lists))
+        rows.writerow((flow.label, flow.proto, flow.session, *lists, *(getattr(flow, name) for name in extra)))
     text.detach()
     return count
 
 
-def _write_parquet(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata) -> int:
+def _write_parquet(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata, extra: tuple[str, ...]) -> int:
     try:
         import pyarrow as pa
         from pyarrow import parquet
@@ -173,6 +177,7 @@ def _write_parquet(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata) ->
             ("pl", pa.list_(pa.int32())),
             ("dir", pa.list_(pa.int8())),
             ("iat", pa.list_(pa.float64())),
+            *((name, {"synthetic": pa.bool_(), "weight": pa.float64()}[name]) for name in extra),
         ],
         metadata=metadata,
     )
@@ -186,7 +191,7 @@ def _write_parquet(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata) ->
                 "pl": [flow.pl for flow in group],
                 "dir": [flow.dir for flow in group],
                 "iat": [flow.iat for flow in group],
-            }
+            } | {name: [getattr(flow, name) for flow in group] for name in extra}
             writer.write_table(pa.table(columns, schema=schema), row_group_size=ROW_GROUP)
             count += len(group)
     return count
@@ -196,7 +201,9 @@ def _unicode(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
-def _write_pcap(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata) -> int:
+def _write_pcap(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata, extra: tuple[str, ...]) -> int:
+    if extra:
+        raise UsageError(f"a pcap has no place for {', '.join(extra)}: write .parquet, .csv or .jsonl")
     return write_pcap(flows, file)
 
 

@@ -1,4 +1,4 @@
-"""`edgegen evaluate`: runs an evaluation, prints it, and writes the report."""
+"""`edgegen evaluate` prints an evaluation and writes its report; `edgegen augment` writes a training set."""
 
 import sys
 from pathlib import Path
@@ -7,11 +7,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from edgegen.bundle import Bundle
 from edgegen.errors import EdgegenError, UsageError
-from edgegen.evaluate import report
+from edgegen.evaluate import augment, report
 from edgegen.evaluate.baselines import BASELINES
 from edgegen.evaluate.evaluation import Settings, evaluate
+from edgegen.evaluate.subject import BundleSubject
+from edgegen.readers import read_flows
 from edgegen.tables import print_table
+from edgegen.writers import write_flows
 
 
 def run(
@@ -45,6 +49,29 @@ def run(
     if out:
         for path in report.write_report(result, out):
             print(path)
+
+
+def run_augment(
+    real: Path,
+    bundle: Path | None,
+    transform: str | None,
+    per_label: int | None,
+    ratio: float | None,
+    seed: int,
+    out: Path,
+) -> None:
+    """Write real and added flows to `out`, and say how many."""
+    if (bundle is None) == (transform is None):
+        raise UsageError("name where the flows come from: --bundle NAME.edgegen, or --transform NAME")
+    flows = read_flows(real)
+    labels = sorted({flow.label for flow in flows})
+    counts = augment.wanted(flows, labels, per_label, ratio)
+    if bundle is not None:
+        made = augment.from_generator(flows, BundleSubject(Bundle.open(bundle)), counts, seed)
+    else:
+        made = augment.from_transform(flows, transform or "", counts, seed)
+    write_flows(made, out, {"added by": str(bundle or transform), "seed": str(seed)}, augment.COLUMNS)
+    print(f"{out}: {len(flows):,} real flows, {len(made) - len(flows):,} added", file=sys.stderr)
 
 
 def _tables(result: dict[str, Any]) -> dict[str, tuple[tuple[str, ...], report.Rows]]:

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,20 @@ def test_a_browser_shows_it(result: dict[str, Any], tmp_path: Path) -> None:
     assert done.returncode == 0
     assert "CONSOLE" not in done.stderr
     assert picture.stat().st_size > 20_000
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        ([], 2, "name what to evaluate"),
+        (["--bundle", "a", "--synthetic", "b"], 2, "name what to evaluate"),
+        (["--synthetic", "b.csv", "--baseline", "gan"], 2, "'gan' is none of copy, markov"),
+        (["--synthetic", "b.csv"], 1, "there is no b.csv"),
+        (["--bundle", "a.edgegen"], 1, "there is no bundle a.edgegen"),
+    ],
+)
+def test_wrong_usage_is_one_sentence(words: list[str], status: int, sentence: str) -> None:
+    done = subprocess.run([sys.executable, "-m", "edgegen.cli", "evaluate", *words], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert sentence in done.stderr
+    assert done.stderr.count("\n") == 1
