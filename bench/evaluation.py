@@ -1,0 +1,86 @@
+"""The generators of one data set side by side: what `edgegen evaluate` says of each, and its baselines.
+
+    python bench/evaluation.py FLOWS --bundle BUNDLE [--bundle BUNDLE] -o bench/results/evaluation-NAME.json
+
+Prints a table, then one line of JSON, which it also writes with `-o`. Finished parts are kept under `--parts`.
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+import machine
+from edgegen.evaluate.evaluation import Settings, evaluate
+
+LEFT_OUT = ("confusion", "real_confusion", "per_label", "real_per_label")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("flows", type=Path)
+    parser.add_argument("--bundle", action="append", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--parts", type=Path, help="folder for finished parts")
+    parser.add_argument("-o", "--output", type=Path)
+    options = parser.parse_args()
+    facts = machine.facts("edgegen", "scikit-learn", "imbalanced-learn", "torch", "numpy")
+    rows = []
+    for bundle in options.bundle:
+        started = time.monotonic()
+        folder = options.parts / bundle.stem if options.parts else None
+        say = lambda text, name=bundle.name: print(f"{name}: {text}", file=sys.stderr)  # noqa: E731
+        made = evaluate(options.flows, bundle, folder=folder, settings=Settings(seeds=options.seeds), say=say)
+        rows.append(row_of(made) | {"seconds": time.monotonic() - started})
+    result = {"data": options.flows.name, "rows": rows, "machine": facts}
+    Console(width=150).print(table_of(result))
+    print(json.dumps(result))
+    if options.output:
+        partial = options.output.with_suffix(".partial")
+        partial.write_text(json.dumps(result, indent=1) + "\n")
+        os.replace(partial, options.output)
+
+
+def row_of(made: dict[str, Any]) -> dict[str, Any]:
+    """An evaluation without what only its report draws."""
+    kept = {name: value for name, value in made.items() if name != "shapes"}
+    kept["synthetic_only"] = {name: v for name, v in made["synthetic_only"].items() if name not in LEFT_OUT}
+    kept["fidelity"] = {name: v for name, v in made["fidelity"].items() if name != "per_label"}
+    return kept
+
+
+def table_of(result: dict[str, Any]) -> Table:
+    table = Table(title=f"{result['data']}: generators beside baselines; F1 of random forests on held-out real flows")
+    headings = ("flows from", "AUC", "pl / floor", "transitions / floor", "dir", "F1", "copies, points", "membership")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading == "flows from" else "right")
+    for row in result["rows"]:
+        fidelity, utility, privacy = row["fidelity"], row["synthetic_only"], row["privacy"]
+        table.add_row(
+            row["subject"]["name"],
+            *_fidelity(fidelity, fidelity),
+            f"{utility['macro_f1']:.3f}",
+            f"{privacy['copy_excess_points']:+.1f}",
+            f"{privacy['membership_auc']:.3f}" if "membership_auc" in privacy else "-",
+        )
+    floor = {name.removesuffix("_floor"): value for name, value in fidelity.items() if name.endswith("_floor")}
+    table.add_row("real flows", *_fidelity(floor, fidelity), f"{utility['real_macro_f1']:.3f}", "", "")
+    for name, baseline in fidelity["baselines"].items():
+        table.add_row(name, *_fidelity(baseline, fidelity), f"{utility['baselines'][name]['macro_f1']:.3f}", "", "")
+    return table
+
+
+def _fidelity(found: dict[str, Any], floors: dict[str, Any]) -> tuple[str, ...]:
+    ratios = (found[name] / floors[f"{name}_floor"] for name in ("pl_jsd", "transition_jsd"))
+    auc = found["two_sample_auc"]
+    return "-" if auc is None else f"{auc:.3f}", *(f"{ratio:.2f}" for ratio in ratios), f"{found['dir_jsd']:.4f}"
+
+
+if __name__ == "__main__":
+    main()
