@@ -6,7 +6,7 @@ Exports each run for every target (none named: the LLaMA in the package), then: 
 Python command, from the executable here with each of its kernels, and from the ARM executables on emulated processors;
 instructions a token by function on those processors; the most memory that the executable here has while it generates
 100,000 flows; and the time from its start to its first flow. Prints a table, then one line of JSON, which it also
-writes with `-o`. Needs qemu-user and qemu-user-static; some minutes.
+writes with `-o`. Needs qemu-user and qemu-user-static; most of an hour, nearly all of it emulation.
 """
 
 import argparse
@@ -32,6 +32,7 @@ from edgegen.export import targets
 from edgegen.measure import measure
 from edgegen.measure.emulator import EMULATORS, Counting
 
+PARTS = ("flows", "instructions", "memory")
 FLOWS, SEED = 2_000, 7
 MANY = (10_000, 100_000)
 PROCESSORS = (("aarch64", "cortex-a53"), ("aarch64", "cortex-a76"), ("armv7", "cortex-a7"))
@@ -42,15 +43,13 @@ GENERATE = ["generate", "-n", str(FLOWS), "--seed", str(SEED)]
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--run", action="append", type=Path, help="none: the LLaMA in the package")
-    parser.add_argument(
-        "--no-flows", action="store_true", help="leave out the flows under emulation, which take longest"
-    )
+    parser.add_argument("--only", action="append", choices=PARTS, help="of what takes long; none: all")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     result: dict[str, Any] = {"machine": machine.facts("apache-tvm", "ziglang", "torch"), "models": []}
     for run in options.run or [edgelab_llama()]:
         with tempfile.TemporaryDirectory(prefix="edgegen-gateway-") as folder:
-            result["models"].append(of_run(run, Path(folder), not options.no_flows))
+            result["models"].append(of_run(run, Path(folder), tuple(options.only or PARTS)))
     Console(width=120).print(table_of(result))
     print(json.dumps(result))
     if options.output:
@@ -59,7 +58,7 @@ def main() -> None:
         os.replace(partial, options.output)
 
 
-def of_run(run: Path, folder: Path, flows: bool) -> dict[str, Any]:
+def of_run(run: Path, folder: Path, parts: tuple[str, ...]) -> dict[str, Any]:
     config = checkpoint.read_config(run)
     path = folder / "all.edgegen"
     command = [sys.executable, "-P", "-m", "edgegen.cli", "export", str(run), "--int8", "-o", str(path)]
@@ -69,19 +68,21 @@ def of_run(run: Path, folder: Path, flows: bool) -> dict[str, Any]:
     bundle = Bundle.open(path)
     here = path / bundle.manifest.targets[this_target()].executable
     found = measure(bundle)
-    return {
+    made: dict[str, Any] = {
         "model": f"{config['arch']} {config['size']}",
         "export_seconds": seconds,
         "executable_bytes": {name: (path / t.executable).stat().st_size for name, t in bundle.manifest.targets.items()},
-        "sha256": hashes(bundle, here) if flows else {},
-        "instructions_a_token": {cpu: instructions(run, bundle, target, cpu, folder) for target, cpu in PROCESSORS},
-        "memory_kb": {
-            str(width): {str(count): memory(here, count, width) for count in MANY}
-            for width in bundle.manifest.targets[this_target()].widths
-        },
         "first_flow_ms": statistics.median(found["first_flow_ms"]),
         "variant": found["variant"],
     }
+    if "flows" in parts:
+        made["sha256"] = hashes(bundle, here)
+    if "instructions" in parts:
+        made["instructions_a_token"] = {c: instructions(run, bundle, target, c, folder) for target, c in PROCESSORS}
+    if "memory" in parts:
+        widths = bundle.manifest.targets[this_target()].widths
+        made["memory_kb"] = {str(w): {str(count): memory(here, count, w) for count in MANY} for w in widths}
+    return made
 
 
 def hashes(bundle: Bundle, here: Path) -> dict[str, str]:
@@ -128,14 +129,21 @@ def instructions(run: Path, bundle: Bundle, target: str, cpu: str, folder: Path)
 
 
 def memory(executable: Path, count: int, width: int) -> int:
-    """Kilobytes that the executable has at most while it generates `count` flows."""
+    """Kilobytes that the executable has at most while it generates `count` flows.
+
+    From /proc, since the kernel counts to a child's ru_maxrss what its parent had when it was started.
+    """
+    print(f"memory: {count:,} flows, batch {width}", file=sys.stderr)
     arguments = ["generate", "-n", str(count), "--batch", str(width)]
+    most = 0
     with subprocess.Popen([executable, *arguments], stdout=subprocess.DEVNULL) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
+        while process.poll() is None:
+            status = Path(f"/proc/{process.pid}/status").read_text()
+            most = max([most, *(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))])
+            time.sleep(0.02)
+    if process.returncode or not most:
         raise SystemExit(f"the executable ended with status {process.returncode}")
-    return usage.ru_maxrss
+    return most
 
 
 def table_of(result: dict[str, Any]) -> Table:
@@ -150,13 +158,17 @@ def table_of(result: dict[str, Any]) -> Table:
     row("export for all targets", lambda m: f"{m['export_seconds']:.0f} s")
     for target in targets.TARGETS:
         row(f"executable, {target}", lambda m, t=target: f"{m['executable_bytes'][t] / 1e6:.2f} MB")
-    row(f"{FLOWS} flows of seed {SEED}", lambda m: f"{len(m['sha256'])} ways, {len(set(m['sha256'].values()))} hash")
-    for _, cpu in PROCESSORS:
+    here = result["models"][0]
+    if "sha256" in here:
+        row(
+            f"{FLOWS} flows of seed {SEED}", lambda m: f"{len(m['sha256'])} ways, {len(set(m['sha256'].values()))} hash"
+        )
+    for cpu in here.get("instructions_a_token", {}):
         row(
             f"instructions a token, {cpu}",
             lambda m, c=cpu: f"{m['instructions_a_token'][c]['total'] / 1e3:,.0f} thousand",
         )
-    for width in result["models"][0]["memory_kb"]:
+    for width in here.get("memory_kb", {}):
         for count in map(str, MANY):
             row(
                 f"most memory, batch {width}, {int(count):,} flows",

@@ -35,7 +35,7 @@ def run(
     for path in (real, synthetic):
         if path is not None and not path.exists():
             raise EdgegenError(f"there is no {path}: give a table of flows")
-    settings = Settings(seed, seeds, baselines or tuple(BASELINES))
+    settings = Settings(seed, seeds=seeds, baselines=baselines or tuple(BASELINES))
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     with console.status("evaluating") as status:
         result = evaluate(real, bundle, synthetic, out, settings, lambda text: status.update(text))

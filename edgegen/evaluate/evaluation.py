@@ -1,5 +1,6 @@
 """One evaluation from end to end: fidelity, synthetic-only training, privacy and cost of a generator."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -24,7 +25,6 @@ from edgegen.evaluate.verdict import verdict
 from edgegen.readers import read_flows
 
 FORMAT = 1  # of what parts hold: another number makes them all again
-DRAWS = 5  # of the generator's flows and of the real halves that they are compared with
 BASELINE_DRAWS = 2
 # Seeds of flows for fidelity and for privacy; those for classifiers are 0, 1, ...
 FIDELITY_SEED, PRIVACY_SEED = 1_000, 2_000
@@ -35,10 +35,12 @@ Say = Callable[[str], None]
 @dataclass(frozen=True)
 class Settings:
     """seed: of the split into training and held-out flows, which must be the training's
+    draws: of the generator's flows and of the real halves that they are compared with
     seeds: of classifiers and their flows; baselines: those to stand beside
     """
 
     seed: int = 0
+    draws: int = 5
     seeds: int = utility.SEEDS
     baselines: tuple[str, ...] = tuple(BASELINES)
 
@@ -67,6 +69,7 @@ def evaluate(
         "real": digest,
         "subject": subject.key,
         "seed": settings.seed,
+        "draws": settings.draws,
         "seeds": settings.seeds,
         "baselines": settings.baselines,
         "cnn": find_spec("torch") is not None,
@@ -132,10 +135,10 @@ def _notes(real: Real) -> list[str]:
 
 def _fidelity(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:
     """Means over draws: the generator, the floor and each baseline against the same halves of the held-out flows."""
-    halves = [real.halves(draw) for draw in range(DRAWS)]
+    halves = [real.halves(draw) for draw in range(settings.draws)]
     found, floor, labels = [], [], []
     for draw, (half, other) in enumerate(halves):
-        say(f"fidelity, draw {draw + 1} of {DRAWS}")
+        say(f"fidelity, draw {draw + 1} of {settings.draws}")
         made = subject.draw(real.labels, counts(other), FIDELITY_SEED + draw)
         found.append(fidelity(half, made, draw))
         floor.append(fidelity(half, other, draw))
@@ -171,6 +174,7 @@ def _synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) 
     wanted = counts(real.training)
     there = counts(subject.draw(real.labels, wanted, 0))
 
+    @functools.cache
     def drawn(seed: int) -> Arrays:
         return subject.draw(real.labels, wanted, seed)
 

@@ -16,8 +16,7 @@ from edgegen.flow import Flow
 from edgegen.readers import read_flows
 from edgegen.runtime import generate
 
-# A table of flows does not say how many packets its generator was asked for.
-PACKETS = 16
+PACKETS = 32  # of a flow in a table, at most
 
 
 class Subject(Protocol):
@@ -72,16 +71,19 @@ class BundleSubject:
 class TableSubject:
     """A table of generated flows: no more than it holds can be drawn, and nobody knows the model behind it."""
 
-    def __init__(self, path: Path, packets: int = PACKETS) -> None:
-        self.name, self.key, self.packets = path.name, sha256(path.read_bytes()).hexdigest(), packets
-        self._flows: dict[str, list[Flow]] = {}
-        for flow in read_flows(path):
-            self._flows.setdefault(flow.label, []).append(flow)
-        if not self._flows:
+    def __init__(self, path: Path) -> None:
+        flows = read_flows(path)
+        if not flows:
             raise EdgegenError(f"{path} holds no flows: nothing can be evaluated")
+        self.name, self.key = path.name, sha256(path.read_bytes()).hexdigest()
+        # The longest flow tells where its generator stops.
+        self.packets = min(PACKETS, max(map(len, flows)))
+        self._flows: dict[str, list[Flow]] = {}
+        for flow in flows:
+            self._flows.setdefault(flow.label, []).append(flow)
         self.labels = tuple(sorted(self._flows))
         # A generator without times writes zeros throughout.
-        self.times = any(any(flow.iat) for flows in self._flows.values() for flow in flows)
+        self.times = any(any(flow.iat) for flow in flows)
 
     def draw(self, labels: Sequence[str], wanted: Ints, seed: int) -> Arrays:
         random = np.random.default_rng(seed)
