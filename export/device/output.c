@@ -55,7 +55,12 @@ void edgegen_output_open(const char *path, size_t record) {
     const int caught[] = {SIGINT, SIGTERM, SIGHUP};
     /* Without SA_RESTART: a write that waits for a reader returns. */
     struct sigaction action = {.sa_handler = interrupt};
-    for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) sigaction(caught[i], &action, NULL);
+    for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) {
+        struct sigaction before;
+        /* What whoever started us wants ignored (nohup) stays so. */
+        if (sigaction(caught[i], NULL, &before) != 0 || before.sa_handler == SIG_IGN) continue;
+        sigaction(caught[i], &action, NULL);
+    }
     signal(SIGPIPE, SIG_IGN);
     buffer = malloc(BUFFER_BYTES + record);
     if (!buffer) edgegen_output_fail("there is not enough memory to write flows; free some and try again");

@@ -136,7 +136,9 @@ def test_a_reader_that_goes_ends_it_silently() -> None:
 def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, number: int, threads: str) -> None:
     out = str(tmp_path / "flows.jsonl")
     command = [mock_host.build("small", False), "generate", "-n", "100000000", "-o", out, "--threads", threads]
-    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+    # Under nohup the tests themselves ignore a hangup, and a child inherits that.
+    heed = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731
+    with subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=heed) as process:
         assert process.stderr is not None
         deadline = time.monotonic() + 30
         while not os.listdir(tmp_path) and time.monotonic() < deadline:
@@ -146,6 +148,17 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, number: int, threads
         assert process.wait(30) == 128 + number
         assert process.stderr.read() == f"edgegen: interrupted by signal {number}: {out} was not written\n".encode()
     assert os.listdir(tmp_path) == []
+
+
+def test_a_hangup_that_is_ignored_stays_ignored() -> None:
+    command = [mock_host.build("small", False), "generate", "-n", "100000"]
+    ignore = lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)  # noqa: E731
+    with subprocess.Popen(command, stdout=subprocess.PIPE, preexec_fn=ignore) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGHUP)
+        assert (first + process.stdout.read()).count(b"\n") == 100_000
+        assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize("threads", ["1", "2"])

@@ -214,7 +214,10 @@ def test_an_interrupt_leaves_whole_records_and_no_files(
     folder.mkdir()
     out = name if name == "-" else str(folder / name)
     command = [sys.executable, "-m", "edgegen.cli", "generate", str(path), "-n", "100000000", "-o", out]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    # Under nohup the tests themselves ignore a hangup, and a child inherits that.
+    heed = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, preexec_fn=heed) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         printed = process.stdout.readline() if name == "-" else b""
