@@ -24,6 +24,7 @@ import machine
 from edgegen import checkpoint
 from edgegen.bundle import Bundle
 from edgegen.codec import Codec
+from edgegen.evaluate.distributions import jensen_shannon
 from edgegen.evaluate.likelihood import nats_per_token
 from edgegen.export import parity
 from edgegen.flow import Flow
@@ -135,9 +136,7 @@ def _times(codec: Codec, tokens: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 def divergence(a: np.ndarray[Any, Any], b: np.ndarray[Any, Any]) -> float:
     """Jensen-Shannon divergence of two histograms, in bits: 0 for equal ones, 1 for those that share nothing."""
-    p, q = a / max(a.sum(), 1), b / max(b.sum(), 1)
-    middle = (p + q) / 2
-    return float(sum((x[x > 0] * np.log2(x[x > 0] / middle[x > 0])).sum() for x in (p, q)) / 2)
+    return jensen_shannon(a / max(a.sum(), 1), b / max(b.sum(), 1))
 
 
 def _tokens(codec: Codec, flows: list[Flow]) -> np.ndarray[Any, np.dtype[np.int32]]:

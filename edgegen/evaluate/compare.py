@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgegen.errors import EdgegenError
+from edgegen.evaluate.distributions import histogram, jensen_shannon
 from edgegen.flow import Flow
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -98,12 +99,7 @@ def divergence(one: Floats, other: Floats, edges: Floats) -> float:
     """
     if not (len(one) and len(other)):
         return float("nan")
-    shares = []
-    for sample in (one, other):
-        bins = np.clip(np.searchsorted(edges, sample, side="right") - 1, 0, len(edges) - 2)
-        shares.append(np.bincount(bins, minlength=len(edges) - 1) / len(sample))
-    middle = (shares[0] + shares[1]) / 2
-    return float(sum(_relative_entropy(share, middle) for share in shares) / 2)
+    return jensen_shannon(histogram(one, edges), histogram(other, edges))
 
 
 def print_comparison(comparisons: Sequence[Comparison]) -> None:
@@ -170,11 +166,6 @@ def _sequence(flow: Flow) -> Pattern:
 
 def _share_in(flows: Sequence[Flow], known: set[Pattern]) -> float:
     return sum(_sequence(flow) in known for flow in flows) / len(flows)
-
-
-def _relative_entropy(share: Floats, middle: Floats) -> float:
-    held = share > 0
-    return float(np.sum(share[held] * np.log2(share[held] / middle[held])))
 
 
 def _cells(side: Side) -> tuple[str, ...]:
