@@ -30,7 +30,8 @@ HOTTEST, COLDEST = 100.0, 0.01
 
 def weights(logits: NDArray[np.float32], inverse_temperature: np.float32) -> NDArray[np.uint32]:
     """Integer weights (rows, legal) of logits (rows, legal): 2^20 for the best, truncated, 0 for NaN."""
-    with np.errstate(invalid="ignore"):
+    # Beyond the range of floats lies minus infinity, which is as good as FLOOR.
+    with np.errstate(invalid="ignore", over="ignore"):
         x = (logits - np.fmax.reduce(logits, axis=1, keepdims=True)) * inverse_temperature
         x = np.where(x > FLOOR, x, FLOOR)
     exponent = (x * LOG2_E + ROUND) - ROUND

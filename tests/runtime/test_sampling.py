@@ -4,7 +4,7 @@ import math
 import mock_host
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgegen.errors import UsageError
@@ -33,6 +33,7 @@ def test_draws_have_the_probabilities_of_a_softmax(temperature: float) -> None:
 
 @settings(max_examples=500)
 @given(LOGITS, U32, TEMPERATURE)
+@example([0.0, 1.7014118346046923e38], 0, 0.5)
 def test_c_draws_the_same_token(logits: list[float], u: int, temperature: float) -> None:
     library = mock_host.load("small")
     row = np.array(logits, np.float32)
