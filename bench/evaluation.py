@@ -72,7 +72,9 @@ def table_of(result: dict[str, Any]) -> Table:
     floor = {name.removesuffix("_floor"): value for name, value in fidelity.items() if name.endswith("_floor")}
     table.add_row("real flows", *_fidelity(floor, fidelity), f"{utility['real_macro_f1']:.3f}", "", "")
     for name, baseline in fidelity["baselines"].items():
-        table.add_row(name, *_fidelity(baseline, fidelity), f"{utility['baselines'][name]['macro_f1']:.3f}", "", "")
+        f1 = f"{utility['baselines'][name]['macro_f1']:.3f}"
+        copies = f"{privacy['baselines'][name]['copy_excess_points']:+.1f}"
+        table.add_row(name, *_fidelity(baseline, fidelity), f1, copies, "")
     return table
 
 

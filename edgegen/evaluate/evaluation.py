@@ -12,7 +12,7 @@ import numpy as np
 
 from edgegen.bundle import Bundle
 from edgegen.errors import EdgegenError
-from edgegen.evaluate import privacy, utility
+from edgegen.evaluate import classifiers, privacy, utility
 from edgegen.evaluate.arrays import Arrays, Ints
 from edgegen.evaluate.baselines import BASELINES
 from edgegen.evaluate.cost import cost
@@ -24,8 +24,9 @@ from edgegen.evaluate.subject import BundleSubject, Subject, TableSubject
 from edgegen.evaluate.verdict import verdict
 from edgegen.readers import read_flows
 
-FORMAT = 1  # of what parts hold: another number makes them all again
+FORMAT = 2  # of what parts hold: another number makes them all again
 BASELINE_DRAWS = 2
+MOST_LIKELIHOODS = 40_000  # flows times labels
 # Seeds of flows for fidelity and for privacy; those for classifiers are 0, 1, ...
 FIDELITY_SEED, PRIVACY_SEED = 1_000, 2_000
 
@@ -72,7 +73,7 @@ def evaluate(
         "draws": settings.draws,
         "seeds": settings.seeds,
         "baselines": settings.baselines,
-        "cnn": find_spec("torch") is not None,
+        "torch": find_spec("torch") is not None,
     }
     parts = Parts(folder / "parts" if folder else None, made_from)
     result: dict[str, Any] = {
@@ -84,7 +85,7 @@ def evaluate(
     result["fidelity"] = parts.get("fidelity", lambda: _fidelity(subject, real, settings, say))
     result["shapes"] = parts.get("shapes", lambda: _shapes(subject, real))
     result["synthetic_only"] = parts.get("synthetic_only", lambda: _synthetic_only(subject, real, settings, say))
-    result["privacy"] = parts.get("privacy", lambda: _privacy(subject, real, say))
+    result["privacy"] = parts.get("privacy", lambda: _privacy(subject, real, settings, say))
     if isinstance(subject, BundleSubject):
         say("cost")
         result["cost"] = parts.get("cost", lambda: cost(subject.bundle))
@@ -184,9 +185,9 @@ def _synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) 
     say("random forests on generated and on real flows")
     result: dict[str, Any] = {
         "flows": int(there.sum()),
-        **utility.scores(utility.forest, drawn, real.held_out, settings.seeds),
+        **utility.scores(classifiers.forest, drawn, real.held_out, settings.seeds),
     }
-    on_real = utility.scores(utility.forest, as_many_real, real.held_out, settings.seeds)
+    on_real = utility.scores(classifiers.forest, as_many_real, real.held_out, settings.seeds)
     result |= {f"real_{name}": value for name, value in on_real.items()}
     result["baselines"] = {}
     for name in settings.baselines:
@@ -195,25 +196,36 @@ def _synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) 
         def baseline(seed: int, name: str = name) -> Arrays:
             return BASELINES[name](real.training, there, np.random.default_rng([seed, 1]))
 
-        scores = utility.scores(utility.forest, baseline, real.held_out, settings.seeds)
+        scores = utility.scores(classifiers.forest, baseline, real.held_out, settings.seeds)
         result["baselines"][name] = {key: scores[key] for key in ("macro_f1", "spread")}
-    if find_spec("torch"):
-        say("convolutional networks on generated and on real flows")
-        result["cnn"] = {
+    others = {"tokens": classifiers.tokens} | ({"convolution": classifiers.convolution} if find_spec("torch") else {})
+    result["classifiers"] = {}
+    for name, classifier in others.items():
+        say(f"{name} on generated and on real flows")
+        result["classifiers"][name] = {
             side: {key: scores[key] for key in ("macro_f1", "spread")}
             for side, scores in (
-                ("synthetic", utility.scores(utility.convolution, drawn, real.held_out, settings.seeds)),
-                ("real", utility.scores(utility.convolution, as_many_real, real.held_out, settings.seeds)),
+                ("synthetic", utility.scores(classifier, drawn, real.held_out, settings.seeds)),
+                ("real", utility.scores(classifier, as_many_real, real.held_out, settings.seeds)),
             )
         }
+    say("the generator as a classifier")
+    rows = np.random.default_rng(0).permutation(len(real.held_out))[: max(1, MOST_LIKELIHOODS // len(real.labels))]
+    nats = subject.nats_by_label([real.held_out_flows[i] for i in rows], real.labels)
+    if nats is not None:
+        result["likelihood"] = {"macro_f1": utility.macro_f1(-nats, real.held_out[rows]), "flows": len(rows)}
     return result
 
 
-def _privacy(subject: Subject, real: Real, say: Say) -> dict[str, Any]:
+def _privacy(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:
     say("copies and nearest neighbours")
     made = subject.draw(real.labels, counts(real.training), PRIVACY_SEED)
     result: dict[str, Any] = privacy.copies(real.training, real.held_out, made)
     result |= privacy.nearest(real.training, real.held_out, made)
+    result["baselines"] = {}
+    for name in settings.baselines:
+        flows = BASELINES[name](real.training, counts(real.training), np.random.default_rng([PRIVACY_SEED, 0]))
+        result["baselines"][name] = privacy.copies(real.training, real.held_out, flows)
     say("membership inference")
     rows = np.random.default_rng(0).permutation(len(real.training_flows))[: len(real.held_out_flows)]
     inside = subject.nats([real.training_flows[i] for i in rows])

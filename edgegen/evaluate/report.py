@@ -104,8 +104,12 @@ def utility_rows(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
         ("real flows, random forest", number(found["real_macro_f1"]), number(found["real_spread"])),
     ]
     rows += [(f"{name}, random forest", *_score(row)) for name, row in found["baselines"].items()]
-    for side, row in found.get("cnn", {}).items():
-        rows.append((f"{'generated' if side == 'synthetic' else side} flows, convolutional network", *_score(row)))
+    names = {"tokens": "logistic regression on exact tokens", "convolution": "convolutional network"}
+    for name, sides in found["classifiers"].items():
+        for side, row in sides.items():
+            rows.append((f"{'generated' if side == 'synthetic' else side} flows, {names[name]}", *_score(row)))
+    if likelihood := found.get("likelihood"):
+        rows.append(("the generator itself, by likelihood", number(likelihood["macro_f1"]), "-"))
     return ("trained on", "macro-F1", "spread"), rows
 
 
@@ -135,7 +139,10 @@ def privacy_rows(found: dict[str, Any]) -> Rows:
         "membership_auc": "an attacker with the model tells training flows from others; 0.5 is chance",
         "membership_true_positives": "training flows he finds at one false alarm in a hundred",
     }
-    return [(name.replace("_", " "), number(found.get(name)), text) for name, text in says.items()]
+    rows: Rows = [(name.replace("_", " "), number(found.get(name)), text) for name, text in says.items()]
+    for name, row in found["baselines"].items():
+        rows.append((f"copy rate of {name}", number(row["copy_rate"]), "the same of a baseline"))
+    return rows
 
 
 def cost_rows(found: dict[str, Any]) -> Rows:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Protocol
@@ -39,6 +40,10 @@ class Subject(Protocol):
         """(flows,) nats a token under its model; None where there is no model to ask."""
         ...
 
+    def nats_by_label(self, flows: Sequence[Flow], labels: Sequence[str]) -> Floats | None:
+        """(flows, labels) the same, had each flow each of the labels: who says least knows the flow best."""
+        ...
+
 
 class BundleSubject:
     """A bundle, on the engine that `edgegen generate` takes here."""
@@ -57,13 +62,20 @@ class BundleSubject:
         return arrays(flows, labels, self.packets, self.times)
 
     def nats(self, flows: Sequence[Flow]) -> Floats | None:
+        return None if (made := self._nats([flows])) is None else made[0]
+
+    def nats_by_label(self, flows: Sequence[Flow], labels: Sequence[str]) -> Floats | None:
+        made = self._nats([[replace(flow, label=label) for flow in flows] for label in labels])
+        return None if made is None else np.stack(made, axis=1)
+
+    def _nats(self, parts: Sequence[Sequence[Flow]]) -> list[Floats] | None:
         if this_target() not in self.bundle.manifest.targets:
             return None
         from edgegen.runtime.native import NativeEngine
 
         engine = NativeEngine(self.bundle.library(), self.bundle.codec, 16)
         try:
-            return nats_of_flows(engine, self.bundle.codec, flows)
+            return [nats_of_flows(engine, self.bundle.codec, flows) for flows in parts]
         finally:
             engine.close()
 
@@ -94,4 +106,7 @@ class TableSubject:
         return arrays(flows, labels, self.packets, self.times)
 
     def nats(self, flows: Sequence[Flow]) -> Floats | None:
+        return None
+
+    def nats_by_label(self, flows: Sequence[Flow], labels: Sequence[str]) -> Floats | None:
         return None

@@ -51,8 +51,10 @@ def test_flows_as_good_as_real_ones_are_found_good(result: dict[str, Any]) -> No
     assert result["fidelity"]["two_sample_auc"] < result["fidelity"]["two_sample_auc_floor"] + 0.1
     assert result["synthetic_only"]["macro_f1"] == pytest.approx(result["synthetic_only"]["real_macro_f1"], abs=0.02)
     assert set(result["synthetic_only"]["baselines"]) == set(result["fidelity"]["baselines"]) == set(QUICK.baselines)
-    assert set(result["synthetic_only"]["cnn"]) == {"synthetic", "real"}
-    assert result["synthetic_only"]["cnn"]["real"]["macro_f1"] > 0.95
+    for name in ("tokens", "convolution"):
+        sides = result["synthetic_only"]["classifiers"][name]
+        assert sides["synthetic"]["macro_f1"] == pytest.approx(sides["real"]["macro_f1"], abs=0.03)
+        assert sides["real"]["macro_f1"] > 0.9
     assert result["privacy"]["copy_rate"] == pytest.approx(result["privacy"]["holdout_copy_rate"], abs=0.03)
     assert [entry["level"] for entry in result["verdict"]] == ["good"] * 3
     assert "membership_auc" not in result["privacy"]
