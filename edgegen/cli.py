@@ -84,11 +84,14 @@ def train(
     arch: Annotated[str, typer.Option(help="llama or mamba.")],
     flows: Annotated[Path | None, typer.Argument(metavar="FLOWS", help="Flow table; none: EdgeLab.")] = None,
     size: Annotated[str, typer.Option(help="tiny (0.2 M parameters) or base (2.0 M).")] = "base",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the flows; 18 if nothing is said.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the flows; 18, or 8 with --init.")] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Time after which to be done.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed trains the same weights.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run after a kill.")] = False,
-    init: Annotated[Path | None, typer.Option(help="A run to start from, for other labels.")] = None,
+    init: Annotated[
+        Path | None, typer.Option(help="A run to adapt to these flows, a handful of a label or more.")
+    ] = None,
+    hold_out: Annotated[bool, typer.Option(help="Hold a fifth out, or train on all, where they are few.")] = True,
     max_packets: Annotated[int, typer.Option(min=1, help="Packets a flow is cut to.")] = 16,
     iat: Annotated[bool, typer.Option("--iat/--no-iat", help="Learn times, or sizes and directions only.")] = True,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; all if nothing is said.")] = None,
@@ -99,10 +102,11 @@ def train(
     from edgegen.train import train as train_run
 
     source = edgelab() if flows is None else flows
-    run = train_run(source, out, arch, size, epochs, minutes, seed, resume, init, max_packets, iat, threads)
+    run = train_run(source, out, arch, size, epochs, minutes, seed, resume, init, max_packets, iat, threads, hold_out)
     config = read_config(run)
     loss, epoch, done = config["best"]["validation"], config["best"]["epoch"], len(config["history"])
-    print(f"{run}: {loss:.4f} nats a token on held-out flows (epoch {epoch} of {done})")
+    where = "held-out" if hold_out else "training"
+    print(f"{run}: {loss:.4f} nats a token on {where} flows (epoch {epoch} of {done})")
 
 
 @app.command()

@@ -14,9 +14,12 @@ SHARES = (0.8, 0.1, 0.1)
 
 @dataclass
 class Split:
-    """Three parts of a data set; `by_flow` names the labels that could not be split by session."""
+    """Three parts of a data set; `by_flow` names the labels that could not be split by session.
 
-    seed: int
+    seed: None where the parts are not apart
+    """
+
+    seed: int | None
     train: list[Flow] = field(default_factory=list)
     validation: list[Flow] = field(default_factory=list)
     test: list[Flow] = field(default_factory=list)

@@ -16,8 +16,13 @@ from typer.testing import CliRunner
 from edgegen import checkpoint
 from edgegen.cli import app
 from edgegen.errors import EdgegenError, UsageError
+from edgegen.evaluate.likelihood import nats_per_token
 from edgegen.flow import Flow
-from edgegen.train import LEARNING_RATE, Schedule, train
+from edgegen.models.adapt import learn_labels
+from edgegen.readers import read_flows
+from edgegen.split import split
+from edgegen.train import train
+from edgegen.trainer import FRESH, Schedule
 
 EPOCHS = 8
 
@@ -114,6 +119,28 @@ def test_starting_from_a_run_keeps_what_it_knows(whole: Path, tmp_path: Path) ->
         short(other, tmp_path / "no", "mamba", init=whole)
 
 
+def test_a_handful_of_flows_is_enough_to_adapt(whole: Path, tmp_path: Path) -> None:
+    few = write_flows(tmp_path / "few.jsonl", ("ntp", "web"), count=10)
+    run = short(few, tmp_path / "run", epochs=3, init=whole, hold_out=False)
+    model, codec, config = checkpoint.load(run)
+    assert config["provenance"]["split"] | {"seed": None, "train": 10} == config["provenance"]["split"]
+    parts = split(read_flows(write_flows(tmp_path / "more.jsonl", ("ntp", "web"), count=600)))
+    fresh, own, _ = checkpoint.load(short(few, tmp_path / "fresh", epochs=3, hold_out=False))
+    adapted, alone = (nats_per_token(*which, parts.test).per_token for which in ((model, codec), (fresh, own)))
+    assert adapted < alone - 1
+
+
+def test_learning_labels_changes_their_rows_alone(whole: Path, flows: Path) -> None:
+    model, codec, _ = checkpoint.load(whole)
+    before = {name: weight.clone() for name, weight in model.state_dict().items()}
+    learn_labels(model, codec, read_flows(flows)[:20], ["web"], 0)
+    after = model.state_dict()
+    assert [name for name in before if not torch.equal(before[name], after[name])] == ["tokens"]
+    changed = (before["tokens"] != after["tokens"]).any(1).nonzero().flatten().tolist()
+    assert changed == [codec.label_token("web")]
+    assert model.tokens.grad is None
+
+
 def test_without_times(flows: Path, tmp_path: Path) -> None:
     _, codec, _ = checkpoint.load(short(flows, tmp_path / "run", epochs=1, times=False))
     assert not codec.has_iat
@@ -139,13 +166,13 @@ def test_a_folder_that_cannot_be_made(flows: Path, tmp_path: Path) -> None:
 
 
 def test_schedule_warms_up_and_falls_to_nothing() -> None:
-    schedule = Schedule(epochs=10, minutes=None, steps_per_epoch=100)
+    schedule = Schedule(FRESH.learning_rate, epochs=10, minutes=None, steps_per_epoch=100)
     rates = [schedule.learning_rate(schedule.progress(step, 0.0)) for step in range(1000)]
-    assert rates[1] < LEARNING_RATE / 10
-    assert LEARNING_RATE * 0.95 < max(rates) <= LEARNING_RATE
-    assert rates[-1] < LEARNING_RATE / 1000
+    assert rates[1] < FRESH.learning_rate / 10
+    assert FRESH.learning_rate * 0.95 < max(rates) <= FRESH.learning_rate
+    assert rates[-1] < FRESH.learning_rate / 1000
     assert schedule.progress(1000, 0.0) == 1.0
-    assert Schedule(epochs=10, minutes=2, steps_per_epoch=100).progress(100, 60) == 0.5
+    assert Schedule(1.0, epochs=10, minutes=2, steps_per_epoch=100).progress(100, 60) == 0.5
 
 
 def test_verb(flows: Path, tmp_path: Path) -> None:

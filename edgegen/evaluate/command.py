@@ -78,6 +78,7 @@ def _tables(result: dict[str, Any]) -> dict[str, tuple[tuple[str, ...], report.R
     made = {
         "Fidelity; the floor is two halves of real flows": report.fidelity_rows(result["fidelity"]),
         "Classifiers on held-out real flows": report.utility_rows(result["synthetic_only"]),
+        "Random forests on few real flows, and with flows added": report.augmentation_rows(result["augmentation"]),
         "Privacy": (("figure", "value", "what it says"), report.privacy_rows(result["privacy"])),
     }
     if "cost" in result:

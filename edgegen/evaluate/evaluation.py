@@ -12,7 +12,7 @@ import numpy as np
 
 from edgegen.bundle import Bundle
 from edgegen.errors import EdgegenError
-from edgegen.evaluate import classifiers, privacy, utility
+from edgegen.evaluate import augmentation, classifiers, privacy, utility
 from edgegen.evaluate.arrays import Arrays, Ints
 from edgegen.evaluate.baselines import BASELINES
 from edgegen.evaluate.cost import cost
@@ -24,11 +24,11 @@ from edgegen.evaluate.subject import BundleSubject, Subject, TableSubject
 from edgegen.evaluate.verdict import verdict
 from edgegen.readers import read_flows
 
-FORMAT = 2  # of what parts hold: another number makes them all again
+FORMAT = 3  # of what parts hold: another number makes them all again
 BASELINE_DRAWS = 2
 MOST_LIKELIHOODS = 40_000  # flows times labels
 # Seeds of flows for fidelity and for privacy; those for classifiers are 0, 1, ...
-FIDELITY_SEED, PRIVACY_SEED = 1_000, 2_000
+FIDELITY_SEED, PRIVACY_SEED, AUGMENTATION_SEED = 1_000, 2_000, 3_000
 
 Say = Callable[[str], None]
 
@@ -85,6 +85,7 @@ def evaluate(
     result["fidelity"] = parts.get("fidelity", lambda: _fidelity(subject, real, settings, say))
     result["shapes"] = parts.get("shapes", lambda: _shapes(subject, real))
     result["synthetic_only"] = parts.get("synthetic_only", lambda: _synthetic_only(subject, real, settings, say))
+    result["augmentation"] = parts.get("augmentation", lambda: _augmentation(subject, real, settings, say))
     result["privacy"] = parts.get("privacy", lambda: _privacy(subject, real, settings, say))
     if isinstance(subject, BundleSubject):
         say("cost")
@@ -180,7 +181,7 @@ def _synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) 
         return subject.draw(real.labels, wanted, seed)
 
     def as_many_real(seed: int) -> Arrays:
-        return real.training if (there == wanted).all() else _some(real.training, there, seed)
+        return real.training if (there == wanted).all() else augmentation.some(real.training, there, seed)
 
     say("random forests on generated and on real flows")
     result: dict[str, Any] = {
@@ -217,6 +218,16 @@ def _synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) 
     return result
 
 
+def _augmentation(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:
+    """The paper's protocol: few real flows to learn from, and a generator that was trained on all of them."""
+
+    def generated(wanted: Ints, draw: int) -> Arrays:
+        return subject.draw(real.labels, wanted, AUGMENTATION_SEED + draw)
+
+    numbers = tuple(n for n in augmentation.REAL if n < counts(real.training).max())
+    return augmentation.curves(real.training, real.held_out, generated, numbers, settings.draws, say)
+
+
 def _privacy(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:
     say("copies and nearest neighbours")
     made = subject.draw(real.labels, counts(real.training), PRIVACY_SEED)
@@ -233,12 +244,6 @@ def _privacy(subject: Subject, real: Real, settings: Settings, say: Say) -> dict
     if inside is not None and outside is not None:
         result |= privacy.membership(inside, outside)
     return result
-
-
-def _some(flows: Arrays, wanted: Ints, seed: int) -> Arrays:
-    random = np.random.default_rng(seed)
-    rows = [random.permutation(np.flatnonzero(flows.label == label))[:n] for label, n in enumerate(wanted.tolist())]
-    return flows[np.concatenate(rows)]
 
 
 def _means(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -116,6 +116,31 @@ def f1_bars(synthetic_only: dict[str, Any]) -> str:
 
 
 @_styled
+def augmentation(found: dict[str, Any]) -> str:
+    """Macro-F1 against the number of real flows, alone and with flows added."""
+    figure = _figure(7.2, 3.4)
+    axes = figure.add_subplot()
+    numbers = [row["real_flows"] for row in found["rows"]]
+    names = [name for name in (found["rows"][0] if found["rows"] else {}) if name != "real_flows"]
+    colours = {"real": REAL, "edit": BASELINE}
+    for i, name in enumerate(names):
+        values = [row[name]["macro_f1"] for row in found["rows"]]
+        spreads = [row[name]["spread"] for row in found["rows"]]
+        style: dict[str, Any] = {"color": colours.get(name, SYNTHETIC), "linestyle": "--" if i == 1 else "-"}
+        label = name.replace("_", " +")
+        axes.errorbar(numbers, values, yerr=spreads, label=label, marker="o", markersize=4, capsize=2, **style)
+    axes.axhline(found["all"], color=INK, linewidth=0.8, linestyle=":")
+    axes.set_xscale("log")
+    axes.set_xticks(numbers, [str(n) for n in numbers])
+    axes.minorticks_off()
+    axes.set_xlabel("real flows of each label; dotted: all of them")
+    axes.set_ylabel("macro-F1")
+    axes.legend(frameon=False, fontsize=8, labelcolor=INK)
+    axes.spines[["top", "right"]].set_visible(False)
+    return _svg(figure, "Macro-F1 by number of real flows")
+
+
+@_styled
 def confusion(synthetic_only: dict[str, Any], labels: list[str]) -> str:
     """What the forest that saw generated flows only takes each label's real flows for."""
     size = min(7.2, 2.5 + 0.22 * len(labels))

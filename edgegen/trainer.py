@@ -1,0 +1,180 @@
+"""Model, optimiser and data of one training: an epoch at a time."""
+
+import math
+import sys
+import time
+from dataclasses import dataclass
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from torch import Tensor
+
+from edgegen.codec import Codec
+from edgegen.errors import EdgegenError
+from edgegen.evaluate.likelihood import nats_per_token
+from edgegen.flow import Flow
+from edgegen.models import Generator
+from edgegen.sequences import PAD, encode, nats
+
+PATIENCE = 4
+# Batches whose flows are sorted by length together: little padding, and still a new mix in every epoch.
+WINDOW = 16
+# Share of the training over which the learning rate rises.
+WARMUP = 0.05
+WEIGHT_DECAY = 0.05
+CLIP = 1.0
+# A matrix by shape, but not by meaning: decay would pull it to a value that is nothing special.
+UNDECAYED = ("conv_weight",)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to train: the highest learning rate, flows of a batch, epochs where nobody says how many."""
+
+    learning_rate: float
+    batch: int
+    epochs: int
+
+
+# A model from nothing, and one that knows other labels already.
+FRESH = Recipe(learning_rate=2e-3, batch=64, epochs=18)
+ADAPTED = Recipe(learning_rate=1e-3, batch=32, epochs=8)
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A warm-up, then a cosine from `peak` to 0 over `epochs` or `minutes`, whichever ends first.
+
+    With minutes the clock has a part in it, so that two runs differ; with epochs alone they do not.
+    """
+
+    peak: float
+    epochs: int | None
+    minutes: float | None
+    steps_per_epoch: int
+
+    def progress(self, step: int, seconds: float) -> float:
+        """Share of the training that is over, 0 to 1."""
+        by_step = step / (self.epochs * self.steps_per_epoch) if self.epochs else 0.0
+        by_clock = seconds / (60 * self.minutes) if self.minutes else 0.0
+        return min(1.0, max(by_step, by_clock))
+
+    def learning_rate(self, progress: float) -> float:
+        """The rate at a share of the training."""
+        cosine = (1 + math.cos(math.pi * progress)) / 2
+        return self.peak * min(1.0, progress / WARMUP) * cosine
+
+
+class Trainer:
+    """Model, optimiser and data of one run; `history` has a record for each epoch, `best` the lowest."""
+
+    def __init__(
+        self,
+        model: Generator,
+        codec: Codec,
+        training: list[Flow],
+        validation: list[Flow],
+        epochs: int | None,
+        minutes: float | None,
+        seed: int,
+        recipe: Recipe = FRESH,
+    ) -> None:
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.precision = "bf16" if _has_bf16(self.device) else "fp32"
+        self.model = model.to(self.device)
+        self.codec, self.validation, self.seed, self.batch = codec, validation, seed, recipe.batch
+        self.tokens = encode(codec, training)
+        self.lengths = (self.tokens != PAD).sum(1)
+        self.optimiser = _optimiser(self.model, recipe.learning_rate)
+        self.schedule = Schedule(recipe.learning_rate, epochs, minutes, -(-len(training) // recipe.batch))
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, float] | None = None
+
+    def over(self) -> bool:
+        """Whether the schedule is through, or the validation loss has stopped falling."""
+        done = len(self.history)
+        stalled = self.best is not None and done - self.best["epoch"] >= PATIENCE
+        seconds = sum(record["seconds"] for record in self.history)
+        return stalled or self.schedule.progress(done * self.schedule.steps_per_epoch, seconds) >= 1.0
+
+    def epoch(self) -> bool:
+        """Train one epoch (less where the minutes run out) and validate; whether it is the best so far.
+
+        All randomness is drawn from the seed and the number of the epoch: a resumed run needs no other state.
+        """
+        number = len(self.history)
+        torch.manual_seed(self.seed * 1_000_003 + number)
+        before = sum(record["seconds"] for record in self.history)
+        started, cpu_started = time.monotonic(), time.process_time()
+        self.model.train()
+        total, count = 0.0, 0
+        with _progress_bar() as bar:
+            task = bar.add_task("", total=1.0)
+            for i, batch in enumerate(self.batches()):
+                step = number * self.schedule.steps_per_epoch + i
+                progress = self.schedule.progress(step, before + time.monotonic() - started)
+                if progress >= 1.0:
+                    break
+                losses = self.update(batch, self.schedule.learning_rate(progress))
+                total, count = total + losses.sum().item(), count + len(losses)
+                bar.update(task, completed=progress, description=f"epoch {number + 1}, loss {total / count:.4f}")
+        if not math.isfinite(total):
+            raise EdgegenError(f"training diverged in epoch {number + 1}: the loss is not a number; try another seed")
+        validation = nats_per_token(self.model, self.codec, self.validation)
+        record = {
+            "epoch": number + 1,
+            "training": total / max(1, count),
+            "validation": validation.per_token,
+            "validation_per_packet": validation.per_packet,
+            "seconds": time.monotonic() - started,
+            "cpu_seconds": time.process_time() - cpu_started,
+        }
+        self.history.append(record)
+        improved = self.best is None or record["validation"] < self.best["validation"]
+        if improved:
+            self.best = record
+        return improved
+
+    def batches(self) -> list[Tensor]:
+        """Indices of the training flows in batches of similar length, in a random order."""
+        order = torch.randperm(len(self.lengths))
+        sorted_windows = [
+            window[self.lengths[window].argsort(stable=True)] for window in order.split(WINDOW * self.batch)
+        ]
+        batches = torch.cat(sorted_windows).split(self.batch)
+        return [batches[i] for i in torch.randperm(len(batches))]
+
+    def update(self, batch: Tensor, learning_rate: float) -> Tensor:
+        """One step of the optimiser; the losses of the batch's tokens."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
+            losses = nats(self.model, self.codec, self.tokens[batch].to(self.device))
+        self.optimiser.zero_grad()
+        losses.mean().backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        self.optimiser.step()
+        return losses.detach()
+
+
+def _optimiser(model: Generator, learning_rate: float) -> torch.optim.Optimizer:
+    decayed: list[Tensor] = []
+    plain: list[Tensor] = []
+    for name, parameter in model.named_parameters():
+        matrix = parameter.ndim >= 2 and not name.endswith(UNDECAYED)
+        (decayed if matrix else plain).append(parameter)
+    groups = [{"params": decayed, "weight_decay": WEIGHT_DECAY}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=(0.9, 0.95), fused=True)
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    able = torch.cpu.get_capabilities()
+    return bool(able.get("amx_bf16") or able.get("avx512_bf16"))
+
+
+def _progress_bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
