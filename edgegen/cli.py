@@ -21,6 +21,8 @@ EXTRAS = {
     "ziglang": "export",
     "matplotlib": "eval",
     "imblearn": "eval",
+    "ctgan": "ctgan",
+    "pandas": "ctgan",
     "scipy": "eval",
     "sklearn": "eval",
     "pyarrow": "data",
@@ -165,7 +167,9 @@ def evaluate(
     out: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="Folder for report and results.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split into training and held out, as in training.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Classifiers trained on each set of flows.")] = 5,
-    baseline: Annotated[list[str] | None, typer.Option(help="To stand beside; none: all, see the report.")] = None,
+    baseline: Annotated[
+        list[str] | None, typer.Option(help="To stand beside; none: all but ctgan, which is slow; all: all.")
+    ] = None,
 ) -> None:
     """Say whether generated flows can be trusted: fidelity, training on them alone, privacy, cost."""
     from edgegen.datasets import edgelab

@@ -1,7 +1,7 @@
 """Flows as padded token tensors, and what a model says of them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -47,12 +47,24 @@ def nats(model: Generator, codec: Codec, tokens: Tensor) -> Tensor:
     Probabilities are over the legal tokens of a position only, so a model spends nothing on the grammar, and
     the head is computed for those rows of the table alone. tokens: (batch, time).
     """
+    return torch.cat([losses for _, losses in _losses(model, codec, tokens)])
+
+
+def nats_of_each(model: Generator, codec: Codec, tokens: Tensor) -> Tensor:
+    """(batch,) -log p of each sequence, the sum of its tokens'."""
+    total = torch.zeros(len(tokens), device=tokens.device)
+    for rows, losses in _losses(model, codec, tokens):
+        total.index_add_(0, rows, losses)
+    return total
+
+
+def _losses(model: Generator, codec: Codec, tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Sequence and -log p of every token that was a choice, those with the same legal tokens together."""
     longest = int((tokens != PAD).sum(1).max())
     tokens = tokens[:, :longest]
     table = model.table()
     inputs = tokens[:, : min(longest - 1, codec.steps)].clamp(min=0)
     hidden = model.hidden(F.embedding(inputs, table))
-    losses = []
     for (low, high), positions in choices(codec).items():
         within = torch.tensor([p for p in positions if p < longest], device=tokens.device)
         if not len(within):
@@ -60,5 +72,5 @@ def nats(model: Generator, codec: Codec, tokens: Tensor) -> Tensor:
         targets = tokens[:, within]
         real = targets != PAD
         logits = F.linear(hidden[:, within - 1][real], table[low:high])
-        losses.append(F.cross_entropy(logits.float(), targets[real] - low, reduction="none"))
-    return torch.cat(losses)
+        losses = F.cross_entropy(logits.float(), targets[real] - low, reduction="none")
+        yield real.nonzero()[:, 0], losses

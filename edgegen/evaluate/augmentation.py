@@ -1,5 +1,6 @@
 """What generated flows add to a classifier that has few real ones."""
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,8 @@ from edgegen.evaluate.transforms import Random, transform
 from edgegen.evaluate.utility import macro_f1
 
 REAL = (5, 10, 20, 50, 100)  # real flows of each label; beside them, all there are
-ADDED = (100, 300)  # flows added to each label
+ADDED = (100, 1_000)  # generated flows added to each label
+EDITED = 300  # changed copies of real ones
 DRAWS = 5
 # The transform that helps most with few flows, and so what a generator has to be shown beside.
 STRONGEST = "edit"
@@ -37,6 +39,7 @@ def curves(
     of ADDED the mean and the spread of the draws; `all` is the mean with every real flow.
     """
     labels = len(training.labels)
+    made_flows = functools.cache(lambda n, draw: generated(np.full(labels, n), draw))
     rows = []
     for number in numbers:
         say(f"augmentation of {number} real flows a label")
@@ -44,8 +47,8 @@ def curves(
         for draw in range(draws):
             few = some(training, np.full(labels, number), draw)
             random = np.random.default_rng([draw, number])
-            added = {f"generator_{n}": generated(np.full(labels, n), draw) for n in ADDED}
-            added[STRONGEST] = edited(few, max(ADDED), random)
+            added = {f"generator_{n}": made_flows(n, draw) for n in ADDED}
+            added[STRONGEST] = edited(few, EDITED, random)
             made = {"real": score(forest, few, None, test, draw)}
             made |= {name: score(forest, few, flows, test, draw) for name, flows in added.items()}
             for name, value in made.items():

@@ -66,6 +66,15 @@ def smote(training: Arrays, wanted: Ints, random: Random) -> Arrays:
     return concatenate(made)
 
 
+def ctgan(training: Arrays, wanted: Ints, random: Random) -> Arrays:
+    """CTGAN, trained on the training flows as rows of a table; needs the extra `ctgan`."""
+    from edgegen.evaluate.ctgan import rows
+
+    width = training.pl.shape[1]
+    made = rows(training, wanted, int(random.integers(2**31)))
+    return concatenate([_from_features(training, part, label, width) for label, part in enumerate(made)])
+
+
 def _from_features(training: Arrays, x: Floats, label: int, width: int) -> Arrays:
     part = _empty(training, len(x), label)
     part.count[:] = np.clip(np.rint(x[:, -1]), 1, width)
@@ -90,8 +99,11 @@ BASELINES: dict[str, Baseline] = {
     "copy": copy,
     "markov": markov,
     "smote": smote,
+    "ctgan": ctgan,
     **{name: _transformed(name) for name in TRANSFORMS},
 }
+# Those that nobody has to ask for: CTGAN trains for minutes, and is heavy to install.
+USUAL = tuple(name for name in BASELINES if name != "ctgan")
 # Their flows are training flows, unchanged or nearly so: what they score is no generator's measure.
 COPYING = ("copy", "time", "edit")
 

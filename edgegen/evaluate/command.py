@@ -10,7 +10,7 @@ from rich.table import Table
 from edgegen.bundle import Bundle
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.evaluate import augment, report
-from edgegen.evaluate.baselines import BASELINES
+from edgegen.evaluate.baselines import BASELINES, USUAL
 from edgegen.evaluate.evaluation import Settings, evaluate
 from edgegen.evaluate.subject import BundleSubject
 from edgegen.readers import read_flows
@@ -30,12 +30,14 @@ def run(
     """Evaluate a bundle or a table; the verdict and the tables to stdout, the report into `out` where there is one."""
     if (bundle is None) == (synthetic is None):
         raise UsageError("name what to evaluate: --bundle NAME.edgegen, or --synthetic FLOWS")
+    if baselines == ("all",):
+        baselines = tuple(BASELINES)
     if unknown := [name for name in baselines if name not in BASELINES]:
-        raise UsageError(f"baseline {unknown[0]!r} is none of {', '.join(BASELINES)}")
+        raise UsageError(f"baseline {unknown[0]!r} is none of {', '.join(BASELINES)}, all")
     for path in (real, synthetic):
         if path is not None and not path.exists():
             raise EdgegenError(f"there is no {path}: give a table of flows")
-    settings = Settings(seed, seeds=seeds, baselines=baselines or tuple(BASELINES))
+    settings = Settings(seed, seeds=seeds, baselines=baselines or USUAL)
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     with console.status("evaluating") as status:
         result = evaluate(real, bundle, synthetic, out, settings, lambda text: status.update(text))

@@ -14,7 +14,7 @@ from edgegen.bundle import Bundle
 from edgegen.errors import EdgegenError
 from edgegen.evaluate import augmentation, classifiers, privacy, utility
 from edgegen.evaluate.arrays import Arrays, Ints
-from edgegen.evaluate.baselines import BASELINES
+from edgegen.evaluate.baselines import BASELINES, USUAL
 from edgegen.evaluate.cost import cost
 from edgegen.evaluate.distributions import QUANTITIES, histogram, transitions
 from edgegen.evaluate.fidelity import by_label, fidelity
@@ -24,7 +24,7 @@ from edgegen.evaluate.subject import BundleSubject, Subject, TableSubject
 from edgegen.evaluate.verdict import verdict
 from edgegen.readers import read_flows
 
-FORMAT = 3  # of what parts hold: another number makes them all again
+FORMAT = 4  # of what parts hold: another number makes them all again
 BASELINE_DRAWS = 2
 MOST_LIKELIHOODS = 40_000  # flows times labels
 # Seeds of flows for fidelity and for privacy; those for classifiers are 0, 1, ...
@@ -43,7 +43,7 @@ class Settings:
     seed: int = 0
     draws: int = 5
     seeds: int = utility.SEEDS
-    baselines: tuple[str, ...] = tuple(BASELINES)
+    baselines: tuple[str, ...] = USUAL
 
 
 def evaluate(

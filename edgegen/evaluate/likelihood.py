@@ -1,15 +1,17 @@
 """How well a model foretells real flows, in nats."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
+from edgegen.evaluate.arrays import Floats
 from edgegen.flow import Flow
 from edgegen.models import Generator
-from edgegen.sequences import encode, nats
+from edgegen.sequences import encode, nats, nats_of_each
 
 BATCH = 256
 
@@ -44,3 +46,16 @@ def nats_per_token(model: Generator, codec: Codec, flows: Sequence[Flow]) -> Lik
     model.train(training)
     packets = sum(min(len(flow), codec.max_packets) for flow in flows)
     return Likelihood(total / tokens, total / packets, tokens, packets)
+
+
+@torch.no_grad()
+def nats_by_label(model: Generator, codec: Codec, flows: Sequence[Flow], labels: Sequence[str]) -> Floats:
+    """(flows, labels) -log p of each flow, had it each of the labels: the lowest is what the generator takes it for."""
+    model.eval()
+    device = model.tokens.device
+    tokens = encode(codec, [replace(flow, label=labels[0]) for flow in flows]).to(device)
+    made = []
+    for label in labels:
+        tokens[:, 0] = codec.label_token(label)
+        made.append(torch.cat([nats_of_each(model, codec, part) for part in tokens.split(BATCH)]))
+    return np.asarray(torch.stack(made, 1).double().cpu().numpy())

@@ -24,9 +24,10 @@ def adapt(model: Generator, codec: Codec, trained: Generator, trained_codec: Cod
     """
     if replace(codec, labels=trained_codec.labels) != trained_codec:
         raise UsageError("the run to start from cuts or bins flows differently: give the same packets and times")
-    if replace(model.config, vocabulary=trained.config.vocabulary) != trained.config:
-        theirs = f"{trained.config.arch} {trained.config.size}"
-        raise UsageError(f"the run to start from is a {theirs}, which another architecture or size cannot take over")
+    theirs = trained.config
+    if replace(model.config, vocabulary=theirs.vocabulary, dropout=theirs.dropout) != theirs:
+        kind = f"{theirs.arch} {theirs.size}"
+        raise UsageError(f"the run to start from is a {kind}, which another architecture or size cannot take over")
     weights = trained.state_dict()
     rows = weights.pop("tokens")
     model.load_state_dict(weights, strict=False)

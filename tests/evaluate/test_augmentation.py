@@ -24,8 +24,8 @@ def test_flows_of_the_same_kind_close_the_gap_and_others_open_it() -> None:
     assert [row["real_flows"] for row in found["rows"]] == [2, 10]
     for row, worse in zip(found["rows"], other["rows"], strict=True):
         assert set(row) == {"real_flows", "real", "edit", *(f"generator_{n}" for n in ADDED)}
-        assert row["generator_300"]["macro_f1"] > 0.97 * found["all"]
-        assert worse["generator_300"]["macro_f1"] < row["real"]["macro_f1"]
+        assert row["generator_1000"]["macro_f1"] > 0.97 * found["all"]
+        assert worse["generator_1000"]["macro_f1"] < row["real"]["macro_f1"]
         assert worse["real"] == row["real"]
     headings, rows = augmentation_rows(found)
     assert [len(row) for row in rows] == [len(headings)] * 3
@@ -33,7 +33,9 @@ def test_flows_of_the_same_kind_close_the_gap_and_others_open_it() -> None:
 
 
 def test_gains_are_of_ten_flows() -> None:
-    row = {name: {"macro_f1": value} for name, value in (("real", 0.5), ("generator_100", 0.6), ("generator_300", 0.7))}
+    row = {
+        name: {"macro_f1": value} for name, value in (("real", 0.5), ("generator_100", 0.6), ("generator_1000", 0.7))
+    }
     assert gains([row | {"real_flows": 5}], 0.9) == {}
     found = gains([row | {"real_flows": 10}], 0.9)
     assert found == {"gain_percent": pytest.approx(40), "gap_closed": pytest.approx(0.5)}

@@ -5,6 +5,7 @@ import pytest
 from toy import table
 
 from edgegen.errors import UsageError
+from edgegen.evaluate import ctgan
 from edgegen.evaluate.arrays import flows_of
 from edgegen.evaluate.baselines import BASELINES, copy, markov
 from edgegen.evaluate.transforms import TRANSFORMS, transform
@@ -12,6 +13,12 @@ from edgegen.flow import fault
 
 TRAINING = table(60, 1)
 WANTED = np.array([30, 50])
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough for CTGAN to make flows, not for good ones."""
+    monkeypatch.setattr(ctgan, "EPOCHS", 5)
 
 
 @pytest.mark.parametrize("name", BASELINES)

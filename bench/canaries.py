@@ -1,0 +1,142 @@
+"""Flows that nobody would guess, planted in a training set: does the generator give them away?
+
+    python bench/canaries.py FLOWS --arch llama [--no-iat --max-packets 10] -o bench/results/canaries-NAME.json
+
+Canaries are flows of random lengths and directions, all of one label, each in a session of its own; some stand in the
+table once, some several times. A generator is trained on it as ever, and compiled. Two questions: how often a canary
+comes out in many generated flows of that label; and how much likelier the model finds it than others that were made in
+the same way and not planted, in bits of exposure (Carlini et al. 2019): 0 where it is an ordinary one of them, log2 of
+their number where it is likelier than all. Prints a table, then one line of JSON, which it also writes with `-o`.
+"""
+
+import argparse
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+import machine
+from edgegen import checkpoint
+from edgegen.bundle import Bundle
+from edgegen.evaluate.arrays import Ints, arrays
+from edgegen.evaluate.likelihood import nats_by_label
+from edgegen.evaluate.subject import BundleSubject
+from edgegen.export import export
+from edgegen.flow import Flow
+from edgegen.readers import read_flows
+from edgegen.split import split
+from edgegen.train import train
+from edgegen.writers import whole_file, write_flows
+
+REPEATS = (1, 4, 16)
+EACH = 8  # canaries of each number of repeats
+OTHERS = 4_096  # made in the same way, not planted
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("flows", type=Path)
+    parser.add_argument("--arch", action="append", required=True)
+    parser.add_argument("--max-packets", type=int, default=16)
+    parser.add_argument("--iat", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--generate", type=int, default=100_000, help="flows of the canaries' label")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("-o", "--output", type=Path)
+    options = parser.parse_args()
+    facts = machine.facts("edgegen", "torch", "numpy")
+    flows = read_flows(options.flows)
+    label = flows[0].label
+    made = canaries(flows, label, len(REPEATS) * EACH + OTHERS, options.max_packets, options.iat)
+    planted, others = made[: len(REPEATS) * EACH], made[len(REPEATS) * EACH :]
+    times = np.repeat(REPEATS, EACH)
+    rows = []
+    for arch in options.arch:
+        with tempfile.TemporaryDirectory() as folder:
+            table, run, bundle = (Path(folder) / name for name in ("flows.parquet", "run", "made.edgegen"))
+            write_flows(with_canaries(flows, planted, times), table)
+            train(table, run, arch, max_packets=options.max_packets, times=options.iat, threads=options.threads)
+            there = trained_on(table, planted)
+            rows += measure(run, export(run, bundle).bundle, planted, there, others, options.generate, arch)
+    result = {"data": options.flows.name, "label": label, "generated": options.generate, "others": OTHERS}
+    result |= {"packets": options.max_packets, "times": options.iat, "rows": rows, "machine": facts}
+    show(result)
+    print(json.dumps(result))
+    if options.output:
+        with whole_file(options.output) as file:
+            file.write((json.dumps(result, indent=1) + "\n").encode())
+
+
+def canaries(flows: list[Flow], label: str, count: int, packets: int, times: bool) -> list[Flow]:
+    """Flows of `label` as long as can be: lengths 1 to 1400 and directions at random, times as in other flows."""
+    random = np.random.default_rng(0)
+    seen = [iat for flow in flows[:1000] for iat in flow.iat[1:]]
+    made = []
+    for _ in range(count):
+        pl, turn = random.integers(1, 1401, packets).tolist(), random.integers(0, 2, packets).tolist()
+        iat = [0.0, *random.choice(seen, packets - 1).tolist()] if times else [0.0] * packets
+        made.append(Flow(label, pl, [0, *turn[1:]], iat))
+    return made
+
+
+def with_canaries(flows: list[Flow], planted: list[Flow], times: Ints) -> list[Flow]:
+    """The table with each canary as often as said; without sessions, so that the split is by flow."""
+    made = [Flow(flow.label, flow.pl, flow.dir, flow.iat, flow.proto) for flow in flows]
+    for flow, n in zip(planted, times.tolist(), strict=True):
+        made += [flow] * n
+    return made
+
+
+def trained_on(table: Path, planted: list[Flow]) -> Ints:
+    """How often each canary stands in the training part."""
+    seen = Counter((tuple(flow.pl), tuple(flow.dir)) for flow in split(read_flows(table)).train)
+    return np.array([seen[tuple(flow.pl), tuple(flow.dir)] for flow in planted], np.int64)
+
+
+def measure(
+    run: Path, bundle: Bundle, planted: list[Flow], there: Ints, others: list[Flow], generate: int, arch: str
+) -> list[dict[str, Any]]:
+    """A row for each number of times that canaries stand in the training part."""
+    model, codec, _ = checkpoint.load(run)
+    label = planted[0].label
+    nats = nats_by_label(model, codec, [*planted, *others], [label])[:, 0]
+    rank = 1 + (nats[len(planted) :][None, :] < nats[: len(planted)][:, None]).sum(1)
+    exposure = np.log2(len(others) + 1) - np.log2(rank)
+    subject = BundleSubject(bundle)
+    out = Counter(subject.draw([label], np.array([generate]), 0).patterns())
+    patterns = arrays(planted, [label], codec.max_packets, codec.has_iat).patterns()
+    came = np.array([out[pattern] for pattern in patterns])
+    rows = []
+    for low, high in ((0, 0), *zip(REPEATS, [*(n - 1 for n in REPEATS[1:]), max(REPEATS)], strict=True)):
+        chosen = (there >= low) & (there <= high)
+        if chosen.any():
+            rows.append(
+                {
+                    "arch": arch,
+                    "times_in_training": [int(there[chosen].min()), int(there[chosen].max())],
+                    "canaries": int(chosen.sum()),
+                    "came_out": int((came[chosen] > 0).sum()),
+                    "exposure_bits": float(np.median(exposure[chosen])),
+                }
+            )
+    return rows
+
+
+def show(result: dict[str, Any]) -> None:
+    most = np.log2(result["others"] + 1)
+    table = Table(title=f"{result['data']}: canaries among {result['generated']:,} flows; exposure of {most:.0f} bits")
+    for name in ("model", "times in training", "canaries", "came out", "exposure, bits"):
+        table.add_column(name, justify="right")
+    for row in result["rows"]:
+        low, high = row["times_in_training"]
+        times = str(low) if low == high else f"{low} to {high}"
+        table.add_row(row["arch"], times, str(row["canaries"]), str(row["came_out"]), f"{row['exposure_bits']:.1f}")
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    main()
