@@ -1,0 +1,78 @@
+"""Few real flows and canaries: the scripts on small flows, from training to the figures."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edgegen.flow import Flow
+from edgegen.train import train
+from edgegen.writers import write_flows
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def _scripts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(ROOT / "bench")
+
+
+def flows_of(labels: str, count: int, seed: int = 0) -> list[Flow]:
+    """Each label has sizes of its own, and three packets."""
+    random = np.random.default_rng(seed)
+    made = []
+    for i in range(count):
+        for label in labels:
+            size = 100 * (ord(label) - ord("a")) + 50
+            pl = [size, *(size + random.integers(0, 40, 2)).tolist()]
+            made.append(Flow(label, pl, [0, 1, int(random.integers(2))], [0.0] * 3, session=f"s{seed}-{i // 4}"))
+    return made
+
+
+def test_few_flows_of_labels_that_the_start_does_not_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fewshot
+
+    table, out = tmp_path / "flows.parquet", tmp_path / "out.json"
+    write_flows(flows_of("abcde", 60), table)
+    write_flows(flows_of("abc", 60), tmp_path / "known.parquet")
+    start = train(tmp_path / "known.parquet", tmp_path / "start", "llama", "tiny", 2, max_packets=3, times=False)
+    monkeypatch.setattr(fewshot, "NUMBERS", (3, 6))
+    monkeypatch.setattr(fewshot, "ADDED", 20)
+    monkeypatch.setattr(fewshot, "SCRATCH_STEPS", 10)
+    command = ["fewshot.py", str(table), "--init", str(start), "--draws", "1", "--parts", str(tmp_path / "parts")]
+    monkeypatch.setattr(sys, "argv", [*command, "-o", str(out)])
+    fewshot.main()
+    result = json.loads(out.read_text())
+    assert result["labels"] == ["d", "e"]
+    assert [row["real_flows"] for row in result["rows"]] == [3, 6]
+    assert all(set(fewshot.METHODS) < set(row) for row in result["rows"])
+    assert result["rows"][1]["forest"]["macro_f1"] > 0.9
+    # Finished draws are not made again.
+    monkeypatch.setattr(fewshot.Bench, "draw", lambda *_: pytest.fail("made again"))
+    fewshot.main()
+    assert json.loads(out.read_text())["rows"] == result["rows"]
+
+
+def test_a_generator_that_repeats_its_canaries_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import canaries
+
+    table, out = tmp_path / "flows.parquet", tmp_path / "out.json"
+    write_flows(flows_of("ab", 60), table)
+    made = canaries.canaries(flows_of("ab", 5), "a", 50, 4, True)
+    assert {len(flow) for flow in made} == {4}
+    assert len({tuple(flow.pl) for flow in made}) == 50
+    monkeypatch.setattr(canaries, "EACH", 2)
+    monkeypatch.setattr(canaries, "OTHERS", 64)
+    monkeypatch.setattr(canaries, "train", lambda *a, **k: train(*a, **k, size="tiny", epochs=30))
+    command = ["canaries.py", str(table), "--arch", "llama", "--no-iat", "--max-packets", "2", "--generate", "5000"]
+    monkeypatch.setattr(sys, "argv", [*command, "-o", str(out)])
+    canaries.main()
+    rows = json.loads(out.read_text())["rows"]
+    assert sum(row["canaries"] for row in rows) == 6
+    by_times = {row["times_in_training"][1]: row for row in rows}
+    most = by_times[max(by_times)]
+    # Sixteen times among a hundred flows is learned by heart, and said to be.
+    assert most["came_out"] == most["canaries"]
+    assert most["exposure_bits"] > np.log2(65) - 0.01
