@@ -167,6 +167,7 @@ def evaluate(
     out: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="Folder for report and results.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the split into training and held out, as in training.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Classifiers trained on each set of flows.")] = 5,
+    card: Annotated[bool, typer.Option(help="Write the summary into the bundle's card.md, or leave it.")] = True,
     baseline: Annotated[
         list[str] | None, typer.Option(help="To stand beside; none: all but ctgan, which is slow; all: all.")
     ] = None,
@@ -175,7 +176,7 @@ def evaluate(
     from edgegen.datasets import edgelab
     from edgegen.evaluate.command import run
 
-    run(edgelab() if real is None else real, bundle, synthetic, out, seed, seeds, tuple(baseline or ()))
+    run(edgelab() if real is None else real, bundle, synthetic, out, seed, seeds, tuple(baseline or ()), card)
 
 
 @app.command()

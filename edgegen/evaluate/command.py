@@ -11,6 +11,7 @@ from edgegen.bundle import Bundle
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.evaluate import augment, report
 from edgegen.evaluate.baselines import BASELINES, USUAL
+from edgegen.evaluate.card import add_to_card
 from edgegen.evaluate.evaluation import Settings, evaluate
 from edgegen.evaluate.subject import BundleSubject
 from edgegen.readers import read_flows
@@ -26,8 +27,13 @@ def run(
     seed: int,
     seeds: int,
     baselines: tuple[str, ...],
+    card: bool = True,
 ) -> None:
-    """Evaluate a bundle or a table; the verdict and the tables to stdout, the report into `out` where there is one."""
+    """Evaluate a bundle or a table.
+
+    The verdict and the tables go to stdout, the report into `out` where there is one, the summary into the bundle's
+    card unless `card` is False.
+    """
     if (bundle is None) == (synthetic is None):
         raise UsageError("name what to evaluate: --bundle NAME.edgegen, or --synthetic FLOWS")
     if baselines == ("all",):
@@ -48,6 +54,11 @@ def run(
     for title, (headings, rows) in _tables(result).items():
         print()
         print_table(_table(title, headings, rows))
+    if bundle is not None and card:
+        try:
+            add_to_card(Bundle.open(bundle), result)
+        except EdgegenError as error:
+            print(f"note: its card stays as it was: {error}", file=sys.stderr)
     if out:
         for path in report.write_report(result, out):
             print(path)

@@ -17,14 +17,14 @@ from edgegen.evaluate.arrays import Arrays, Ints
 from edgegen.evaluate.baselines import BASELINES, USUAL
 from edgegen.evaluate.cost import cost
 from edgegen.evaluate.distributions import QUANTITIES, histogram, transitions
-from edgegen.evaluate.fidelity import by_label, fidelity
+from edgegen.evaluate.fidelity import TIMED, by_label, fidelity
 from edgegen.evaluate.parts import Parts
 from edgegen.evaluate.real import Real, counts, real_flows
 from edgegen.evaluate.subject import BundleSubject, Subject, TableSubject
 from edgegen.evaluate.verdict import verdict
 from edgegen.readers import read_flows
 
-FORMAT = 4  # of what parts hold: another number makes them all again
+FORMAT = 5  # of what parts hold: another number makes them all again
 BASELINE_DRAWS = 2
 MOST_LIKELIHOODS = 40_000  # flows times labels
 # Seeds of flows for fidelity and for privacy; those for classifiers are 0, 1, ...
@@ -166,6 +166,8 @@ def _shapes(subject: Subject, real: Real) -> dict[str, Any]:
     for side, flows in (("real", real.held_out), ("synthetic", made)):
         shapes["transitions"][side] = transitions(flows).round(6).tolist()
         for name, (sample_of, edges) in QUANTITIES.items():
+            if name in TIMED and not real.held_out.times:
+                continue
             if len(sample := sample_of(flows)):
                 shapes["histograms"].setdefault(name, {})[side] = histogram(sample, edges).round(6).tolist()
     return shapes

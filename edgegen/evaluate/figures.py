@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 REAL, SYNTHETIC, BASELINE = "#3b7dd8", "#e07b00", "#9a9a9a"  # told apart with any colour vision, on light and dark
 P = ParamSpec("P")
 
+PIXELS = 130  # of an inch, at most
 INK = "#010203"  # stands for the page's text colour until the SVG is written
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
@@ -167,5 +168,7 @@ def _svg(figure: "Figure", title: str) -> str:
     figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
-    # The viewBox keeps the shape; the page sets the width.
-    return re.sub(r'^<svg ([^>]*?)height="[^"]*" ', rf'<svg role="img" aria-label="{title}" \1', svg, count=1)
+    # The viewBox keeps the shape; the page sets the width, up to where a small picture would look blown up.
+    most = f"max-width: {figure.get_figwidth() * PIXELS:.0f}px"
+    labelled = rf'<svg role="img" aria-label="{title}" style="{most}" \1'
+    return re.sub(r'^<svg ([^>]*?)height="[^"]*" ', labelled, svg, count=1)
