@@ -17,7 +17,7 @@ NEIGHBOURS = 5
 def copy(training: Arrays, wanted: Ints, random: Random) -> Arrays:
     """Training flows drawn again: as faithful as can be, and nothing is new."""
     rows = [random.choice(np.flatnonzero(training.label == label), n) for label, n in enumerate(wanted) if n]
-    return training[np.concatenate(rows)]
+    return training[np.concatenate([np.empty(0, np.int64), *rows])]
 
 
 def markov(training: Arrays, wanted: Ints, random: Random) -> Arrays:
@@ -55,7 +55,7 @@ def smote(training: Arrays, wanted: Ints, random: Random) -> Arrays:
     for label, n in enumerate(wanted):
         rows = np.flatnonzero(training.label == label)
         if len(rows) <= NEIGHBOURS or not n:
-            made.append(copy(training, np.where(np.arange(len(wanted)) == label, n, 0), random)) if n else None
+            made.append(copy(training, np.where(np.arange(len(wanted)) == label, n, 0), random))
             continue
         # SMOTE balances classes: the label's flows against a class that has as many as are to be made.
         points = np.concatenate([x[rows], np.zeros((len(rows) + n, x.shape[1]))])

@@ -30,6 +30,9 @@ def tokens(training: Arrays, test: Arrays, seed: int, weights: Floats | None = N
     """Logistic regression on how often each exact (direction, length) occurs in a flow, wherever it does."""
     from sklearn.linear_model import LogisticRegression
 
+    if len(there := np.unique(training.label)) == 1:
+        # Nothing to tell apart, which it refuses to be fitted to.
+        return np.tile((np.arange(len(test.labels)) == there).astype(np.float64), (len(test), 1))
     model = LogisticRegression(max_iter=500)
     model.fit(_bag(training), training.label, weights)
     return _all_labels(model, model.predict_proba(_bag(test)), test)

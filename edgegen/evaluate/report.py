@@ -70,11 +70,7 @@ def page(result: dict[str, Any]) -> str:
         _table(*utility_rows(synthetic)),
         _figure(figures.confusion(synthetic, real["labels"]), "Trained on generated flows, tested on real ones."),
         _table(*label_rows(result)),
-        "<h2>Added to few real flows</h2><p class=soft>Random forests that had few real flows of each label, alone and "
-        "with flows added. The generator has seen all real flows for training, which flatters it; the edits have seen "
-        "the few alone.</p>",
-        _figure(figures.augmentation(result["augmentation"]), "Macro-F1 on held-out real flows."),
-        _table(*augmentation_rows(result["augmentation"])),
+        *_augmentation(result["augmentation"]),
         "<h2>Privacy</h2>",
         _table(("figure", "value", "what it says"), privacy_rows(result["privacy"])),
     ]
@@ -178,6 +174,19 @@ def cost_rows(found: dict[str, Any]) -> Rows:
 def number(value: float | None, digits: int = 3) -> str:
     """A figure for a table; a dash where there is none."""
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _augmentation(found: dict[str, Any]) -> list[str]:
+    """Nothing where there were too few real flows to leave some out."""
+    if not found["rows"]:
+        return []
+    return [
+        "<h2>Added to few real flows</h2><p class=soft>Random forests that had few real flows of each label, alone and "
+        "with flows added. The generator has seen all real flows in its training, which flatters it; the edits have "
+        "seen the few alone.</p>",
+        _figure(figures.augmentation(found), "Macro-F1 on held-out real flows."),
+        _table(*augmentation_rows(found)),
+    ]
 
 
 def _verdict(entry: dict[str, str]) -> str:

@@ -33,6 +33,8 @@ def _fidelity(found: dict[str, Any]) -> dict[str, str]:
 
 def _utility(found: dict[str, Any]) -> dict[str, str]:
     made, real = found["macro_f1"], found["real_macro_f1"]
+    if len(found["per_label"]) < 2:
+        return _entry("utility", "unknown", "There is one label only: a classifier has nothing to tell apart.")
     level = _level(100 * (real - made), F1_GOOD, F1_FAIR)
     return _entry(
         "utility",
