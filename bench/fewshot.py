@@ -1,5 +1,6 @@
 """Few real flows of new labels: what a generator trained on other labels is good for there.
 
+    python bench/fewshot.py FLOWS --new LABEL,LABEL --write-known KNOWN.parquet, and train RUN on that
     python bench/fewshot.py FLOWS --init RUN [--init RUN] -o bench/results/fewshot-NAME.json
 
 Only labels count that no RUN knows. It is adapted by `edgegen train --init RUN --no-hold-out` to 5, 10, 20 and 50 flows
@@ -64,11 +65,19 @@ SCRATCH_STEPS = 300
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("flows", type=Path)
-    parser.add_argument("--init", action="append", type=Path, required=True, help="a run that knows other labels")
+    parser.add_argument("--init", action="append", type=Path, default=[], help="a run that knows other labels")
+    parser.add_argument("--new", default="", help="labels to leave out of --write-known, with commas between")
+    parser.add_argument("--write-known", type=Path, help="write the flows of all other labels here, and end")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--parts", type=Path, help="folder for finished draws")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
+    if options.write_known:
+        new = options.new.split(",")
+        write_flows((flow for flow in read_flows(options.flows) if flow.label not in new), options.write_known)
+        return
+    if not options.init:
+        parser.error("name a run to start from: --init RUN")
     facts = machine.facts("edgegen", "scikit-learn", "torch", "numpy")
     # Whoever knows a label has seen its flows.
     known = {label.name for run in options.init for label in checkpoint.load(run)[1].labels}

@@ -103,7 +103,9 @@ def _subject(bundle: Path | None, synthetic: Path | None, digest: str, settings:
     opened = Bundle.open(bundle)
     training = opened.manifest.provenance.get("training", {})
     notes = []
-    if training.get("sha256") != digest or training.get("split", {}).get("seed") != settings.seed:
+    if training.get("hold_out") is False:
+        notes.append(f"{bundle.name} was trained on all of its flows: those called held out here may be among them.")
+    elif training.get("sha256") != digest or training.get("split", {}).get("seed") != settings.seed:
         notes.append(
             f"{bundle.name} was trained on other flows ({training.get('data', 'unknown')}) or another split: what is "
             "called training and held out here is a split of the flows given, and copies are of those."

@@ -32,7 +32,7 @@ class Config:
     steps: int
     packet_base: int
     max_pl: int
-    dropout: float = 0.3
+    dropout: float = 0.2
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

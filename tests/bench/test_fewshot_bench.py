@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edgegen.flow import Flow
+from edgegen.readers import read_flows
 from edgegen.train import train
 from edgegen.writers import write_flows
 
@@ -36,8 +37,11 @@ def test_few_flows_of_labels_that_the_start_does_not_know(tmp_path: Path, monkey
 
     table, out = tmp_path / "flows.parquet", tmp_path / "out.json"
     write_flows(flows_of("abcde", 60), table)
-    write_flows(flows_of("abc", 60), tmp_path / "known.parquet")
-    start = train(tmp_path / "known.parquet", tmp_path / "start", "llama", "tiny", 2, max_packets=3, times=False)
+    known = tmp_path / "known.parquet"
+    monkeypatch.setattr(sys, "argv", ["fewshot.py", str(table), "--new", "d,e", "--write-known", str(known)])
+    fewshot.main()
+    assert {flow.label for flow in read_flows(known)} == set("abc")
+    start = train(known, tmp_path / "start", "llama", "tiny", 2, max_packets=3, times=False)
     monkeypatch.setattr(fewshot, "NUMBERS", (3, 6))
     monkeypatch.setattr(fewshot, "ADDED", 20)
     monkeypatch.setattr(fewshot, "SCRATCH_STEPS", 10)
