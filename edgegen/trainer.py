@@ -22,7 +22,7 @@ PATIENCE = 4
 WINDOW = 16
 # Share of the training over which the learning rate rises.
 WARMUP = 0.05
-WEIGHT_DECAY = 0.3
+WEIGHT_DECAY = 0.05
 CLIP = 1.0
 # A matrix by shape, but not by meaning: decay would pull it to a value that is nothing special.
 UNDECAYED = ("conv_weight",)

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ import torch
 from toy import made
 
 from edgegen import checkpoint
+from edgegen.bundle import Bundle, write_bundle
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
 from edgegen.evaluate import evaluation
+from edgegen.evaluate.card import add_to_card
 from edgegen.evaluate.evaluation import Settings, evaluate
 from edgegen.evaluate.privacy import copies
 from edgegen.evaluate.real import real_flows
@@ -84,7 +87,19 @@ def test_an_untrained_bundle_is_found_out(tmp_path: Path) -> None:
     assert found["cost"]["executables"] == {"x86_64": (bundle.path / "x86_64/edgegen").stat().st_size}
     assert found["cost"]["ms_a_flow"] > 0
     assert "Cost" in page(found)
+    # The card has the summary once, however often it is written, and nothing that was found depends on it.
+    once = (add_to_card(bundle, found).path / "card.md").read_text()
+    again = add_to_card(Bundle.open(bundle.path), found)
+    assert (again.path / "card.md").read_text() == once
+    assert once.count("## Is it any good") == 1
+    assert "| unseen real flows that do |" in once
+    assert "## How fast is it" in once
     assert evaluate(real, bundle.path, folder=tmp_path / "out", settings=QUICK) == found
+    # A run that held nothing out leaves nothing to call unseen.
+    files = {name: (bundle.path / name).read_bytes() for name in again.files}
+    write_bundle(bundle.path, files, replace(bundle.manifest, provenance={"training": {"hold_out": False}}))
+    _, notes = evaluation._subject(bundle.path, None, "", QUICK)
+    assert "trained on all of its flows" in notes[0]
 
 
 def test_a_generator_that_copies_is_said_to_have_memorised(result: dict[str, Any]) -> None:
