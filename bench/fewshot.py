@@ -40,7 +40,7 @@ from edgegen.runtime.engine import StepperEngine, collect
 from edgegen.runtime.request import Request
 from edgegen.split import split
 from edgegen.train import train
-from edgegen.trainer import FRESH
+from edgegen.trainer import FEW_EPOCHS, FRESH
 from edgegen.writers import whole_file, write_flows
 
 NUMBERS = (5, 10, 20, 50)
@@ -173,7 +173,7 @@ class Bench:
                 arch, size = config.arch, config.size
             else:
                 # From nothing, so few flows have to be seen more often.
-                repeats = -(-SCRATCH_STEPS * FRESH.batch // (FRESH.epochs * len(few)))
+                repeats = -(-SCRATCH_STEPS * FRESH.batch // (FEW_EPOCHS * len(few)))
             write_flows(flows_of(few) * repeats, table)
             shape = (self.packets, self.times)
             train(table, run, arch, size, None, None, seed, False, init, *shape, threads=1, hold_out=False)

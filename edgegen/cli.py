@@ -86,7 +86,9 @@ def train(
     arch: Annotated[str, typer.Option(help="llama or mamba.")],
     flows: Annotated[Path | None, typer.Argument(metavar="FLOWS", help="Flow table; none: EdgeLab.")] = None,
     size: Annotated[str, typer.Option(help="tiny (0.2 M parameters) or base (2.0 M).")] = "base",
-    epochs: Annotated[int | None, typer.Option(min=1, help="Passes over the flows; 18, or 8 with --init.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the flows; none: 18, for few flows 12 or 8.")
+    ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Time after which to be done.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed trains the same weights.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run after a kill.")] = False,

@@ -34,8 +34,8 @@ def train(
 ) -> Path:
     """Train a model on the flows of `flows_path` and leave the best of its epochs in the folder `run`.
 
-    Ends after `epochs` (18 where neither is given, 8 with `init`), after `minutes`, or when the validation loss
-    has not fallen for four epochs. `resume` goes on after the last whole epoch, and on the same machine ends
+    Ends after `epochs` (where neither is given 18, 12 under 10,000 flows, 8 with `init`), after `minutes`, or when
+    the validation loss has not fallen for four epochs. `resume` goes on after the last whole epoch, and on the same machine ends
     with the weights of an unbroken run, bit for bit, unless `minutes` is given.
 
     init:     a run that knows other labels. What it lacks of the new ones is learned first, with all else as it
@@ -46,9 +46,9 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     recipe = ADAPTED if init else FRESH
-    if epochs is None and minutes is None:
-        epochs = recipe.epochs
     flows = read_flows(flows_path)
+    if epochs is None and minutes is None:
+        epochs = recipe.epochs_of(len(flows))
     with flows_path.open("rb") as file:
         digest = file_digest(file, "sha256").hexdigest()
     settings = {

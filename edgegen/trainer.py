@@ -28,13 +28,21 @@ CLIP = 1.0
 UNDECAYED = ("conv_weight",)
 
 
+# Fewer flows are learned by heart before a long schedule ends.
+FEW_FLOWS, FEW_EPOCHS = 10_000, 12
+
+
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: the highest learning rate, flows of a batch, epochs where nobody says how many."""
+    """How to train: the highest learning rate, flows of a batch, epochs of many flows."""
 
     learning_rate: float
     batch: int
     epochs: int
+
+    def epochs_of(self, flows: int) -> int:
+        """Epochs where nobody says how many, by the number of flows."""
+        return min(self.epochs, FEW_EPOCHS) if flows < FEW_FLOWS else self.epochs
 
 
 # A model from nothing, and one that knows other labels already.

@@ -22,7 +22,7 @@ from edgegen.models.adapt import learn_labels
 from edgegen.readers import read_flows
 from edgegen.split import split
 from edgegen.train import train
-from edgegen.trainer import FRESH, Schedule
+from edgegen.trainer import ADAPTED, FRESH, Schedule
 
 EPOCHS = 8
 
@@ -139,6 +139,11 @@ def test_learning_labels_changes_their_rows_alone(whole: Path, flows: Path) -> N
     changed = (before["tokens"] != after["tokens"]).any(1).nonzero().flatten().tolist()
     assert changed == [codec.label_token("web")]
     assert model.tokens.grad is None
+
+
+def test_many_flows_are_trained_on_for_longer() -> None:
+    assert [FRESH.epochs_of(flows) for flows in (100, 9_999, 10_000)] == [12, 12, 18]
+    assert ADAPTED.epochs_of(100) == ADAPTED.epochs_of(10**6) == 8
 
 
 def test_without_times(flows: Path, tmp_path: Path) -> None:
