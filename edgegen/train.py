@@ -35,8 +35,8 @@ def train(
     """Train a model on the flows of `flows_path` and leave the best of its epochs in the folder `run`.
 
     Ends after `epochs` (where neither is given 18, 12 under 10,000 flows, 8 with `init`), after `minutes`, or when
-    the validation loss has not fallen for four epochs. `resume` goes on after the last whole epoch, and on the same machine ends
-    with the weights of an unbroken run, bit for bit, unless `minutes` is given.
+    the validation loss has not fallen for four epochs. `resume` goes on after the last whole epoch, and on the same
+    machine ends with the weights of an unbroken run, bit for bit, unless `minutes` is given.
 
     init:     a run that knows other labels. What it lacks of the new ones is learned first, with all else as it
               is, then everything at a low rate: a handful of flows for each label is enough.
