@@ -37,7 +37,8 @@ def main() -> None:
         folder = options.parts / bundle.stem if options.parts else None
         say = lambda text, name=bundle.name: print(f"{name}: {text}", file=sys.stderr)  # noqa: E731
         made = evaluate(options.flows, bundle, folder=folder, settings=Settings(seeds=options.seeds), say=say)
-        rows.append(row_of(made) | {"seconds": time.monotonic() - started})
+        # With finished parts the clock says nothing.
+        rows.append(row_of(made) | ({} if folder else {"seconds": time.monotonic() - started}))
     result = {"data": options.flows.name, "rows": rows, "machine": facts}
     Console(width=150).print(table_of(result))
     print(json.dumps(result))
@@ -57,7 +58,17 @@ def row_of(made: dict[str, Any]) -> dict[str, Any]:
 
 def table_of(result: dict[str, Any]) -> Table:
     table = Table(title=f"{result['data']}: generators beside baselines; F1 of random forests on held-out real flows")
-    headings = ("flows from", "AUC", "pl / floor", "transitions / floor", "dir", "F1", "copies, points", "membership")
+    headings = (
+        "flows from",
+        "AUC",
+        "pl / floor",
+        "transitions / floor",
+        "dir",
+        "F1",
+        "copies, points",
+        "membership",
+        "gap at 10",
+    )
     for heading in headings:
         table.add_column(heading, justify="left" if heading == "flows from" else "right")
     for row in result["rows"]:
@@ -68,14 +79,21 @@ def table_of(result: dict[str, Any]) -> Table:
             f"{utility['macro_f1']:.3f}",
             f"{privacy['copy_excess_points']:+.1f}",
             f"{privacy['membership_auc']:.3f}" if "membership_auc" in privacy else "-",
+            _gap(row["augmentation"]),
         )
     floor = {name.removesuffix("_floor"): value for name, value in fidelity.items() if name.endswith("_floor")}
-    table.add_row("real flows", *_fidelity(floor, fidelity), f"{utility['real_macro_f1']:.3f}", "", "")
+    table.add_row("real flows", *_fidelity(floor, fidelity), f"{utility['real_macro_f1']:.3f}", "", "", "")
     for name, baseline in fidelity["baselines"].items():
         f1 = f"{utility['baselines'][name]['macro_f1']:.3f}"
         copies = f"{privacy['baselines'][name]['copy_excess_points']:+.1f}"
-        table.add_row(name, *_fidelity(baseline, fidelity), f1, copies, "")
+        table.add_row(name, *_fidelity(baseline, fidelity), f1, copies, "", "")
     return table
+
+
+def _gap(found: dict[str, Any]) -> str:
+    """Percent of the gap between ten real flows a label and all of them that added flows close, and the gain."""
+    closed = found.get("gap_closed")
+    return "-" if closed is None else f"{closed:.0%} (+{found['gain_percent']:.0f} %)"
 
 
 def _fidelity(found: dict[str, Any], floors: dict[str, Any]) -> tuple[str, ...]:
