@@ -28,7 +28,8 @@ FORMAT = 5  # of what parts hold: another number makes them all again
 BASELINE_DRAWS = 2
 MOST_LIKELIHOODS = 40_000  # flows times labels
 # Seeds of flows for fidelity and for privacy; those for classifiers are 0, 1, ...
-FIDELITY_SEED, PRIVACY_SEED, AUGMENTATION_SEED = 1_000, 2_000, 3_000
+FIDELITY_SEED, PRIVACY_SEED, AUGMENTATION_SEED, MORE_SEED = 1_000, 2_000, 3_000, 4_000
+MORE, MORE_SEEDS = 1_000, 2  # generated flows of a label, and sets of them
 
 Say = Callable[[str], None]
 
@@ -85,6 +86,8 @@ def evaluate(
     result["fidelity"] = parts.get("fidelity", lambda: _fidelity(subject, real, settings, say))
     result["shapes"] = parts.get("shapes", lambda: _shapes(subject, real))
     result["synthetic_only"] = parts.get("synthetic_only", lambda: _synthetic_only(subject, real, settings, say))
+    if more := parts.get("more", lambda: _more(subject, real, say)):
+        result["synthetic_only"]["more"] = more
     result["augmentation"] = parts.get("augmentation", lambda: _augmentation(subject, real, settings, say))
     result["privacy"] = parts.get("privacy", lambda: _privacy(subject, real, settings, say))
     if isinstance(subject, BundleSubject):
@@ -220,6 +223,20 @@ def _synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) 
     if nats is not None:
         result["likelihood"] = {"macro_f1": utility.macro_f1(-nats, real.held_out[rows]), "flows": len(rows)}
     return result
+
+
+def _more(subject: Subject, real: Real, say: Say) -> dict[str, Any] | None:
+    """The random forest again, on MORE generated flows of each label: a generator has as many as one likes."""
+    say("random forests on more generated flows")
+    wanted = np.full(len(real.labels), MORE)
+
+    def drawn(seed: int) -> Arrays:
+        return subject.draw(real.labels, wanted, MORE_SEED + seed)
+
+    if counts(drawn(0)).sum() <= len(real.training):
+        return None
+    scores = utility.scores(classifiers.forest, drawn, real.held_out, MORE_SEEDS)
+    return {"flows": MORE * len(real.labels), "macro_f1": scores["macro_f1"], "spread": scores["spread"]}
 
 
 def _augmentation(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:

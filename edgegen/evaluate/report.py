@@ -104,6 +104,8 @@ def utility_rows(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
         ("generated flows, random forest", *_score(found)),
         ("real flows, random forest", number(found["real_macro_f1"]), number(found["real_spread"])),
     ]
+    if more := found.get("more"):
+        rows.insert(1, (f"{more['flows']:,} generated flows, random forest", *_score(more)))
     rows += [(f"{name}, random forest", *_score(row)) for name, row in found["baselines"].items()]
     names = {"tokens": "logistic regression on exact tokens", "convolution": "convolutional network"}
     for name, sides in found["classifiers"].items():
