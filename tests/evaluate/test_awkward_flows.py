@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from edgegen.errors import EdgegenError
-from edgegen.evaluate import augmentation, evaluation
+from edgegen.evaluate import augmentation, axes
 from edgegen.evaluate.baselines import USUAL
 from edgegen.evaluate.evaluation import Settings, evaluate
 from edgegen.evaluate.report import page, write_report
@@ -42,7 +42,7 @@ TABLES = st.lists(st.tuples(flows(), st.integers(1, 30)), min_size=1, max_size=6
 def test_numbers_or_one_sentence(real: list[Flow], made: list[Flow]) -> None:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as name:
         # The network alone takes seconds, and trees are alike.
-        patch.setattr(evaluation, "find_spec", lambda name: None)
+        patch.setattr(axes, "find_spec", lambda name: None)
         patch.setattr("edgegen.evaluate.classifiers.TREES", 3)
         patch.setattr(augmentation, "ADDED", (5, 10))
         patch.setattr(augmentation, "EDITED", 10)

@@ -18,7 +18,7 @@ from edgegen import checkpoint
 from edgegen.bundle import Bundle, write_bundle
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
-from edgegen.evaluate import evaluation
+from edgegen.evaluate import axes, evaluation
 from edgegen.evaluate.card import add_to_card
 from edgegen.evaluate.evaluation import Settings, evaluate
 from edgegen.evaluate.privacy import copies
@@ -120,8 +120,8 @@ def test_finished_parts_are_not_made_again(tmp_path: Path, monkeypatch: pytest.M
 
         return make
 
-    for name in ("fidelity", "shapes", "synthetic_only"):
-        monkeypatch.setattr(evaluation, f"_{name}", part(name))
+    for name in ("likeness", "shapes", "synthetic_only"):
+        monkeypatch.setattr(axes, name, part(name))
     monkeypatch.setattr(evaluation, "verdict", lambda result: [])
     real, synthetic = written(tmp_path, "real.jsonl", REAL), written(tmp_path, "made.jsonl", made(60, 2))
 
@@ -129,19 +129,19 @@ def test_finished_parts_are_not_made_again(tmp_path: Path, monkeypatch: pytest.M
         return evaluate(real, synthetic=synthetic, folder=tmp_path / "out", settings=QUICK)
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation, "_privacy", lambda *_: pytest.fail("killed here"))
+        patch.setattr(axes, "given_away", lambda *_: pytest.fail("killed here"))
         with pytest.raises(pytest.fail.Exception):
             run()
     first = run()
     assert run() == first
-    assert made_parts == ["fidelity", "shapes", "synthetic_only"]
+    assert made_parts == ["likeness", "shapes", "synthetic_only"]
     # A part that is broken is made again, and so are all of other flows.
     (tmp_path / "out" / "parts" / "fidelity.json").write_text('{"key": ')
     run()
-    assert made_parts[3:] == ["fidelity"]
+    assert made_parts[3:] == ["likeness"]
     written(tmp_path, "made.jsonl", made(60, 3))
     run()
-    assert made_parts[4:] == ["fidelity", "shapes", "synthetic_only"]
+    assert made_parts[4:] == ["likeness", "shapes", "synthetic_only"]
 
 
 def test_labels_of_one_side_are_left_out_and_named() -> None:
