@@ -7,7 +7,6 @@ Prints a table, then one line of JSON, which it also writes with `-o`. Finished 
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from rich.table import Table
 import machine
 from edgegen.evaluate.baselines import BASELINES, USUAL
 from edgegen.evaluate.evaluation import Settings, evaluate
+from edgegen.writers import whole_file
 
 LEFT_OUT = ("confusion", "real_confusion", "per_label", "real_per_label")
 
@@ -46,9 +46,8 @@ def main() -> None:
     Console(width=150).print(table_of(result))
     print(json.dumps(result))
     if options.output:
-        partial = options.output.with_suffix(".partial")
-        partial.write_text(json.dumps(result, indent=1) + "\n")
-        os.replace(partial, options.output)
+        with whole_file(options.output) as file:
+            file.write((json.dumps(result, indent=1) + "\n").encode())
 
 
 def row_of(made: dict[str, Any]) -> dict[str, Any]:

@@ -4,9 +4,9 @@
     python bench/fewshot.py FLOWS --init RUN [--init RUN] -o bench/results/fewshot-NAME.json
 
 Only labels count that no RUN knows. It is adapted by `edgegen train --init RUN --no-hold-out` to 5, 10, 20 and 50 flows
-of each, drawn from the training sessions of FLOWS. All figures are
-macro-F1 on its held-out sessions, means of several draws. Prints a table, then one line of JSON, which it also writes
-with `-o`; a draw that is finished is kept in `--parts` and not made again.
+of each, drawn from the training sessions of FLOWS. All figures are macro-F1 on its held-out sessions, means of several
+draws. Prints a table, then one line of JSON, which it also writes with `-o`; a draw that is finished is kept in
+`--parts` and not made again.
 """
 
 import argparse
@@ -124,7 +124,6 @@ class Bench:
         self.packets, self.times = packets, times
         self.held_out = [*parts.validation, *parts.test]
         self.training, self.test = self.arrays(parts.train), self.arrays(self.held_out)
-        self.training_flows = parts.train
 
     def arrays(self, flows: list[Flow]) -> Arrays:
         return arrays(flows, self.labels, self.packets, self.times)

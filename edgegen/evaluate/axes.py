@@ -79,11 +79,12 @@ def shapes(subject: Subject, real: Real) -> dict[str, Any]:
 def synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:
     """Classifiers that saw generated flows only, beside those that saw as many real ones, on held-out real flows."""
     wanted = counts(real.training)
-    there = counts(subject.draw(real.labels, wanted, 0))
 
     @functools.cache
     def drawn(seed: int) -> Arrays:
         return subject.draw(real.labels, wanted, seed)
+
+    there = counts(drawn(0))
 
     def as_many_real(seed: int) -> Arrays:
         return real.training if (there == wanted).all() else augmentation.some(real.training, there, seed)
@@ -128,6 +129,7 @@ def more(subject: Subject, real: Real, say: Say) -> dict[str, Any] | None:
     say("random forests on more generated flows")
     wanted = np.full(len(real.labels), MORE)
 
+    @functools.cache
     def drawn(seed: int) -> Arrays:
         return subject.draw(real.labels, wanted, MORE_SEED + seed)
 
