@@ -190,12 +190,20 @@ const float *edgegen_model_step(int width, void *memory, int32_t rows, const int
     return (const float *)(m + w->logits);
 }}
 
-void edgegen_model_move(int width, void *memory, int from, int to) {{
+void *edgegen_model_state(int width, void *memory, int index, size_t *bytes) {{
     const struct width *w = find(width);
-    for (const struct state *state = w ? w->states : NULL; state && state->bytes; state++) {{
-        unsigned char *rows = (unsigned char *)memory + state->offset;
-        memcpy(rows + (size_t)to * state->bytes, rows + (size_t)from * state->bytes, state->bytes);
-    }}
+    const struct state *state = w ? w->states : NULL;
+    while (state && state->bytes && index-- > 0) state++;
+    if (!state || !state->bytes) return NULL;
+    *bytes = state->bytes;
+    return (unsigned char *)memory + state->offset;
+}}
+
+void edgegen_model_move(int width, void *memory, int from, int to) {{
+    size_t bytes;
+    unsigned char *rows;
+    for (int i = 0; (rows = edgegen_model_state(width, memory, i, &bytes)); i++)
+        memcpy(rows + (size_t)to * bytes, rows + (size_t)from * bytes, bytes);
 }}
 """
 

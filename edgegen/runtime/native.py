@@ -15,7 +15,7 @@ from edgegen.runtime.engine import CHUNK
 from edgegen.runtime.loop import Sequences
 from edgegen.runtime.request import Request
 
-ABI = 2
+ABI = 3
 _POINTER = ctypes.c_void_p
 
 
@@ -108,6 +108,18 @@ class NativeEngine:
         view = ctypes.cast(logits, ctypes.POINTER(ctypes.c_float))
         return np.ctypeslib.as_array(view, (self.width, self.vocabulary)).copy()
 
+    def states(self) -> list[NDArray[np.uint8]]:
+        """What the last step left behind: the step graph's states in its order, laid out as the kernels like it.
+
+        Returns (width, bytes) of each.
+        """
+        found: list[NDArray[np.uint8]] = []
+        size = ctypes.c_size_t()
+        while place := self._library.edgegen_state(self._rows, len(found), ctypes.byref(size)):
+            view = ctypes.cast(place, ctypes.POINTER(ctypes.c_uint8))
+            found.append(np.ctypeslib.as_array(view, (self.width, size.value)).copy())
+        return found
+
     def _no_memory(self) -> EdgegenError:
         wanted = f"a batch of {self.width} in each of {self.threads} threads"
         return EdgegenError(f"there is not enough memory for {wanted}: lower --batch or --threads")
@@ -127,6 +139,7 @@ def _load(path: Path) -> ctypes.CDLL:
         "edgegen_rows_new": (_POINTER, [ctypes.c_int]),
         "edgegen_rows_free": (None, [_POINTER]),
         "edgegen_step": (_POINTER, [_POINTER] * 3),
+        "edgegen_state": (_POINTER, [_POINTER, ctypes.c_int, _POINTER]),
         "edgegen_open": (_POINTER, [_POINTER, ctypes.c_int, ctypes.c_int]),
         "edgegen_read": (ctypes.c_int64, [_POINTER, ctypes.c_int64, _POINTER, _POINTER]),
         "edgegen_close": (None, [_POINTER]),

@@ -21,6 +21,8 @@ class OnnxStepper:
     Inputs: token (batch,) and position (batch,) int64, then states; outputs: logits (batch, vocabulary),
     then the next states in the same order, each named next_<state>. The graph itself resets a row's states at
     position 0.
+
+    states: by name, (width, ...) each; what the last step left behind, which the next one starts from
     """
 
     def __init__(self, path: str, width: int, optimised: bool = True) -> None:
@@ -40,13 +42,13 @@ class OnnxStepper:
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         states = self._session.get_inputs()[2:]
         self._outputs = ["logits", *(f"next_{state.name}" for state in states)]
-        self._states = {state.name: _zeros(state, width) for state in states}
+        self.states = {state.name: _zeros(state, width) for state in states}
 
     def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
         """Logits (width, vocabulary) from tokens (width,) at positions (width,)."""
-        feeds = {"token": tokens.astype(np.int64), "position": positions.astype(np.int64), **self._states}
+        feeds = {"token": tokens.astype(np.int64), "position": positions.astype(np.int64), **self.states}
         logits, *states = self._session.run(self._outputs, feeds)
-        self._states = dict(zip(self._states, states, strict=True))
+        self.states = dict(zip(self.states, states, strict=True))
         return np.asarray(logits, np.float32)
 
 

@@ -1,8 +1,8 @@
 /* What makes libmodel.so out of model.c, rows.c and stream.c: edgegen/runtime/native.py calls edgegen_variant,
- * edgegen_width, edgegen_open, edgegen_read, edgegen_close, edgegen_rows_new, edgegen_step and edgegen_rows_free, and
- * reads edgegen_codec and edgegen_widths. */
+ * edgegen_width, edgegen_open, edgegen_read, edgegen_close, edgegen_rows_new, edgegen_step, edgegen_state and
+ * edgegen_rows_free, and reads edgegen_codec and edgegen_widths. */
 
-enum { ABI = 2 };
+enum { ABI = 3 };
 
 int edgegen_abi(void);
 

@@ -48,6 +48,10 @@ const float *edgegen_model_step(int width, void *memory, int32_t rows, const int
                                 const int32_t *positions /* (rows,) */, const int32_t *legal /* (rows, 2) low, high */,
                                 uint64_t *laps);
 
+/* The model's state number `index`, in the order of the step graph, of all rows: (width, *bytes), laid out as the
+ * kernels like it. NULL where there are no more. */
+void *edgegen_model_state(int width, void *memory, int index, size_t *bytes);
+
 /* Give row `to` the states of row `from`. */
 void edgegen_model_move(int width, void *memory, int from, int to);
 

@@ -142,3 +142,7 @@ const float *edgegen_step(struct edgegen_rows *rows, const int32_t *tokens, cons
     }
     return edgegen_model_step(rows->width, rows->model, rows->width, tokens, positions, rows->legal, NULL);
 }
+
+void *edgegen_state(struct edgegen_rows *rows, int index, size_t *bytes) {
+    return edgegen_model_state(rows->width, rows->model, index, bytes);
+}

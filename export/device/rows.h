@@ -3,6 +3,7 @@
 #define EDGEGEN_ROWS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum { EDGEGEN_PADDING = -1 };
@@ -52,5 +53,8 @@ void edgegen_rows_time(struct edgegen_rows *rows, uint64_t *laps);
 
 /* One step of all rows, for whoever writes a loop of their own: logits (width, vocabulary). */
 const float *edgegen_step(struct edgegen_rows *rows, const int32_t *tokens, const int32_t *positions);
+
+/* What a step has left behind: edgegen_model_state of these rows. */
+void *edgegen_state(struct edgegen_rows *rows, int index, size_t *bytes);
 
 #endif

@@ -97,7 +97,7 @@ def test_the_engine_chooses_what_onnxruntime_chooses(bundles: Forms, runs: Forms
     positions = [at for at in range(1, codec.length) if np.diff(codec.legal(at)) > 1]
     assert (prompts.tokens[:, positions] >= 0).sum() > 10_000
     assert [check.line() for check in checks if not check.holds] == []
-    (agreement,) = (check.figure for check in checks if check.name.startswith("same greedy token"))
+    (agreement,) = (check.figure for check in checks if check.name.startswith("same greedy token, "))
     assert agreement >= 0.999
 
 
@@ -127,7 +127,7 @@ def test_the_verb_makes_the_same_files_again(bundles: Forms, runs: Forms, tmp_pa
         assert (again / name).read_bytes() == (first / name).read_bytes(), name
     *checks, last = done.stdout.splitlines()
     assert all(line.startswith("ok ") for line in checks)
-    assert len(checks) == 6
+    assert len(checks) == 7
     assert last == f"{again}: {this_target()}"
     assert list(tmp_path.iterdir()) == [again]
 

@@ -1,0 +1,44 @@
+"""ONNX Runtime in the engine's footsteps: each step of the int8 graph from the states that the engine has."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgegen.export.tir.lanes import LANES
+from edgegen.runtime.native import NativeEngine
+from edgegen.runtime.onnxruntime import OnnxStepper
+
+Array = NDArray[Any]
+
+# What a state is in the step graph -> the same from the engine's memory, whose kernels want their lanes innermost
+# (importer.py makes these views): a function of the engine's numbers and the graph's shape.
+LAYOUTS: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
+    "key": lambda x, shape: x.reshape(shape[0], shape[1] // LANES, shape[2], LANES).swapaxes(2, 3),
+    "value": lambda x, shape: x,
+    "conv": lambda x, shape: x.reshape(shape[0], shape[2], shape[1]).swapaxes(1, 2),
+    "ssm": lambda x, shape: x.reshape(shape[0], shape[1] // LANES, shape[2], LANES).swapaxes(2, 3),
+}
+
+
+class Follower:
+    """A stepper whose logits are those of the graph at `path`, while the engine takes the same steps.
+
+    So a difference is one step's own, and not what a difference of earlier steps has grown to.
+    """
+
+    def __init__(self, engine: NativeEngine, path: Path) -> None:
+        self.engine, self.width = engine, engine.width
+        self.graph = OnnxStepper(str(path), engine.width)
+
+    def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Logits (width, vocabulary) of the graph."""
+        held = self.engine.states()
+        for (name, state), memory in zip(self.graph.states.items(), held, strict=True):
+            kind, _, _ = name.rpartition("_")
+            found = LAYOUTS[kind](memory.view(state.dtype), state.shape)
+            self.graph.states[name] = np.ascontiguousarray(found.reshape(state.shape))
+        self.engine.step(tokens, positions)
+        return self.graph.step(tokens, positions)
