@@ -1,6 +1,7 @@
-"""The selective scan in plain PyTorch: the definition of right.
+"""The kernels in plain PyTorch, in whatever precision their inputs have: the definition of right.
 
-Symbols as in Mamba's paper: u input, delta step size, A, B, C, D the state space, h its state, z gate.
+Symbols as in Mamba's paper (Gu and Dao 2023): u input, delta step size, A, B, C, D the state space, h its state, z the
+gate.
 """
 
 import torch
@@ -29,7 +30,7 @@ def selective_scan(
     B, C:          (batch, state, time)
     D, delta_bias: (dim,)
     initial_state: (batch, dim, state), zeros where absent
-    lengths:       int (batch,); from there on a row is padding: never read, 0 in y, and the last state is
+    lengths:       int64 (batch,); from there on a row is padding: never read, 0 in y, and the last state is
                    the one before it
     Returns y (batch, dim, time), and the last state (batch, dim, state) where asked for.
     """
@@ -60,3 +61,47 @@ def selective_scan(
         h = new
     y = torch.stack(outputs, dim=-1)
     return (y, h) if return_last_state else y
+
+
+def selective_step(
+    state: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    delta_bias: Tensor | None = None,
+    delta_softplus: bool = False,
+) -> tuple[Tensor, Tensor]:
+    """One time of `selective_scan`: state (batch, dim, state); u, delta, z (batch, dim); B, C (batch, state).
+
+    Returns y (batch, dim) and the new state.
+    """
+    if delta_bias is not None:
+        delta = delta + delta_bias
+    if delta_softplus:
+        delta = F.softplus(delta)
+    state = torch.exp(delta.unsqueeze(-1) * A) * state + (delta * u).unsqueeze(-1) * B.unsqueeze(1)
+    y = (state * C.unsqueeze(1)).sum(-1)
+    if D is not None:
+        y = y + D * u
+    if z is not None:
+        y = y * F.silu(z)
+    return y, state
+
+
+def causal_conv1d(x: Tensor, weight: Tensor, bias: Tensor | None = None, lengths: Tensor | None = None) -> Tensor:
+    """silu(bias + sum_k weight_k x_(t - taps + 1 + k)) for each channel, where x is 0 before its first time.
+
+    x: (batch, dim, time); weight: (dim, taps), the newest last; bias: (dim,)
+    lengths: int64 (batch,); from there on a row is padding: never read, 0 in the result
+    Returns (batch, dim, time).
+    """
+    padding = None if lengths is None else torch.arange(x.shape[-1], device=x.device) >= lengths[:, None, None]
+    if padding is not None:
+        x = x.masked_fill(padding, 0.0)
+    padded = F.pad(x, (weight.shape[1] - 1, 0))
+    y = F.silu(F.conv1d(padded, weight.unsqueeze(1), bias, groups=len(weight)))
+    return y if padding is None else y.masked_fill(padding, 0.0)

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgegen.kernels import selective_scan
+from edgegen.kernels import causal_conv1d, selective_scan
 from edgegen.models.base import Config, Generator, RMSNorm
 
 DELTA_RANGE = (1e-3, 1e-1)
@@ -68,7 +68,7 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (b, t, d) to the same."""
         u, z = self.in_proj(self.norm(x)).chunk(2, dim=-1)
-        u = F.silu(self.convolve(u))
+        u = causal_conv1d(u.transpose(1, 2), self.conv_weight, self.conv_bias).transpose(1, 2)
         dt, B, C = self.x_proj(u).split(self.sizes, dim=-1)
         y: Any = selective_scan(
             u.transpose(1, 2),
@@ -86,15 +86,6 @@ class Block(nn.Module):
     def rates(self) -> Tensor:
         """A (e, n): how fast each number of the state decays."""
         return -torch.exp(self.A_log).unsqueeze(-1) * self.get_buffer("ratios")
-
-    def convolve(self, u: Tensor) -> Tensor:
-        """The causal convolution over time of u (b, t, e), as shifted sums: e stays the contiguous axis."""
-        time, weight = u.shape[1], self.conv_weight.t()
-        padded = F.pad(u, (0, 0, len(weight) - 1, 0))
-        total: Tensor = self.conv_bias
-        for tap, scale in enumerate(weight):
-            total = torch.addcmul(total, padded[:, tap : tap + time], scale)
-        return total
 
     def step(self, x: Tensor, fresh: Tensor, conv: Tensor, ssm: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """One token of each row.

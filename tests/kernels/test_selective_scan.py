@@ -2,153 +2,166 @@
 
 import itertools
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
+from cases import NAMES, OPTIONAL, assert_close, outcome, scan_inputs
 from torch import Tensor
 
-from edgegen.kernels import cpu, native, reference
+from edgegen import kernels
+from edgegen.kernels import native, operators, reference
 
-NAMES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias", "initial_state")
-OPTIONAL = ("D", "z", "delta_bias", "initial_state", "lengths")
+both = {"delta_softplus": True, "return_last_state": True}
+reference_scan = partial(reference.selective_scan, **both)
+scan = partial(kernels.selective_scan, **both)
 
-
-def inputs(batch: int, dim: int, state: int, time: int, absent: tuple[str, ...] = ()) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(batch * dim * state * time)
-
-    def normal(*shape: int) -> Tensor:
-        return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-    made = {
-        "u": normal(batch, dim, time),
-        "delta": normal(batch, dim, time),
-        "A": -3 * torch.rand(dim, state, generator=generator, dtype=torch.float64),
-        "B": normal(batch, state, time),
-        "C": normal(batch, state, time),
-        "D": normal(dim),
-        "z": normal(batch, dim, time),
-        "delta_bias": normal(dim),
-        "initial_state": normal(batch, dim, state),
-        "lengths": torch.randint(0, time + 1, (batch,), generator=generator),
-    }
-    return {name: tensor for name, tensor in made.items() if name not in absent}
-
-
-def outcome(
-    scan: Callable[..., tuple[Tensor, Tensor]], given: dict[str, Tensor], dtype: torch.dtype
-) -> dict[str, Tensor]:
-    """Output, last state and every gradient of a weighted sum of both."""
-    leaves = {name: given[name].detach().to(dtype, copy=True).requires_grad_() for name in NAMES if name in given}
-    options = {"lengths": given["lengths"]} if "lengths" in given else {}
-    y, last = scan(**leaves, **options, delta_softplus=True, return_last_state=True)
-    weights = torch.linspace(-1, 1, y.numel(), dtype=dtype).view(y.shape)
-    # A product and not a plain sum, so that a NaN anywhere in the output is seen.
-    ((y * weights).sum() + last.pow(2).sum()).backward()
-    grads = {f"grad of {name}": leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
-    return {"y": y.detach(), "last": last.detach()} | grads
-
-
-def assert_close(actual: dict[str, Tensor], expected: dict[str, Tensor], tolerance: float) -> None:
-    assert actual.keys() == expected.keys()
-    for name, tensor in expected.items():
-        error = (actual[name].double() - tensor).norm() / tensor.norm().clamp(min=1e-12)
-        assert error < tolerance, f"{name}: relative error {error:.1e}"
-
-
-@pytest.fixture(params=["native", "torch"])
-def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    if request.param == "torch":
-        monkeypatch.setattr(native, "library", lambda: None)
-    elif native.library() is None:
-        pytest.skip("no C compiler on this machine")
-    return str(request.param)
+# (batch, dim, state, time)
+SHAPES = [(1, 1, 1, 1), (2, 60, 4, 7), (3, 128, 16, 63), (2, 100, 16, 32)]
 
 
 @pytest.mark.usefixtures("path")
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 60, 4, 7), (3, 128, 16, 63), (5, 100, 16, 32)])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_shapes(shape: tuple[int, int, int, int]) -> None:
-    given = inputs(*shape)
-    expected = outcome(reference.selective_scan, given, torch.float64)
-    assert_close(outcome(cpu.selective_scan, given, torch.float32), expected, 1e-5)
+    given = scan_inputs(*shape)
+    expected = outcome(reference_scan, given, torch.float64)
+    assert_close(outcome(scan, given, torch.float32), expected, 1e-5)
 
 
 @pytest.mark.usefixtures("path")
-@pytest.mark.parametrize("absent", list(itertools.combinations(OPTIONAL, 3)))
+@pytest.mark.parametrize("absent", [s for n in range(6) for s in itertools.combinations(OPTIONAL, n)])
 def test_optional_arguments(absent: tuple[str, ...]) -> None:
-    given = inputs(3, 20, 4, 9, absent)
-    expected = outcome(reference.selective_scan, given, torch.float64)
-    assert_close(outcome(cpu.selective_scan, given, torch.float32), expected, 1e-5)
+    given = scan_inputs(3, 20, 4, 9, absent)
+    expected = outcome(reference_scan, given, torch.float64)
+    assert_close(outcome(scan, given, torch.float32), expected, 1e-5)
 
 
 @pytest.mark.usefixtures("path")
-@pytest.mark.parametrize("scan", [cpu.selective_scan, reference.selective_scan])
-def test_padding_is_neither_read_nor_written(scan: Callable[..., tuple[Tensor, Tensor]]) -> None:
-    given = inputs(4, 20, 4, 9)
-    clean = outcome(scan, given, torch.float32)
+def test_steps_without_softplus() -> None:
+    given = scan_inputs(2, 20, 4, 9)
+    given["delta"], given["delta_bias"] = given["delta"].abs(), given["delta_bias"].abs()
+    expected = outcome(partial(reference_scan, delta_softplus=False), given, torch.float64)
+    assert_close(outcome(partial(scan, delta_softplus=False), given, torch.float32), expected, 1e-5)
+
+
+@pytest.mark.usefixtures("path")
+def test_rates_that_are_multiples_of_their_first() -> None:
+    given = scan_inputs(2, 60, 16, 20)
+    given["A"] = given["A"][:, :1] * torch.arange(1, 17)
+    expected = outcome(reference_scan, given, torch.float64)
+    assert_close(outcome(scan, given, torch.float32), expected, 1e-5)
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_inputs_keep_a_full_precision_state(dtype: torch.dtype) -> None:
+    given = scan_inputs(2, 32, 16, 30)
+    halved = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in given.items()}
+    exact = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in halved.items()}
+    y, last = scan(**halved)
+    assert (y.dtype, last.dtype) == (dtype, torch.float32)
+    assert_close(outcome(scan, exact, dtype), outcome(reference_scan, exact, torch.float64), 2e-2)
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("layout", ["time innermost", "channels innermost", "every second"])
+def test_layouts(layout: str) -> None:
+    given = scan_inputs(2, 20, 4, 9)
+    expected = outcome(reference_scan, given, torch.float64)
+
+    def laid_out(**arguments: Any) -> Any:
+        for name in ("u", "delta", "z", "B", "C"):
+            x = arguments[name]
+            if layout == "channels innermost":
+                x = x.transpose(1, 2).contiguous().transpose(1, 2)
+            if layout == "every second":
+                x = torch.stack([x, torch.full_like(x, float("nan"))], dim=2).flatten(1, 2)[:, ::2]
+            arguments[name] = x
+        return scan(**arguments)
+
+    assert_close(outcome(laid_out, given, torch.float32), expected, 1e-5)
+
+
+@pytest.mark.usefixtures("path")
+@pytest.mark.parametrize("which", [scan, reference_scan])
+def test_padding_is_neither_read_nor_written(which: Callable[..., tuple[Tensor, Tensor]]) -> None:
+    given = scan_inputs(4, 20, 4, 9)
+    clean = outcome(which, given, torch.float32)
     poisoned = dict(given)
     padding = torch.arange(9) >= given["lengths"][:, None, None]
     for name in ("u", "delta", "z", "B", "C"):
         poisoned[name] = given[name].masked_fill(padding, float("nan"))
-    found = outcome(scan, poisoned, torch.float32)
-    assert not found["y"][padding.expand(4, 20, 9)].any()
+    found = outcome(which, poisoned, torch.float32)
+    assert not found["output 0"][padding.expand(4, 20, 9)].any()
     for name, tensor in clean.items():
         torch.testing.assert_close(found[name], tensor)
 
 
 @pytest.mark.usefixtures("path")
-def test_half_precision_inputs_keep_a_full_precision_state() -> None:
-    given = inputs(2, 32, 16, 30, ("lengths",))
-    arguments = {name: given[name].to(torch.bfloat16 if given[name].ndim == 3 else torch.float32) for name in given}
-    arguments["initial_state"] = given["initial_state"].float()
-    y, last = cpu.selective_scan(**arguments, delta_softplus=True, return_last_state=True)
-    assert (y.dtype, last.dtype) == (torch.bfloat16, torch.float32)
-    exact = {name: tensor.double() for name, tensor in arguments.items()}
-    expected, _ = reference.selective_scan(**exact, delta_softplus=True, return_last_state=True)
-    assert (y.double() - expected).norm() / expected.norm() < 2e-2
+def test_nothing_is_left_unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory that is asked for holds NaN until it is written, so that a forgotten element is one in the results."""
+    given = scan_inputs(3, 20, 4, 9)
+    expected = outcome(reference_scan, given, torch.float64)
+    new_empty, empty, empty_like = Tensor.new_empty, torch.empty, torch.empty_like
+
+    def poisoned(make: Callable[..., Tensor]) -> Callable[..., Tensor]:
+        def made(*arguments: Any, **options: Any) -> Tensor:
+            room = make(*arguments, **options)
+            return room.fill_(float("nan")) if room.is_floating_point() else room
+
+        return made
+
+    monkeypatch.setattr(Tensor, "new_empty", poisoned(new_empty))
+    monkeypatch.setattr(torch, "empty", poisoned(empty))
+    monkeypatch.setattr(torch, "empty_like", poisoned(empty_like))
+    assert_close(outcome(scan, given, torch.float32), expected, 1e-5)
 
 
+@pytest.mark.usefixtures("path")
 def test_large_and_small_steps() -> None:
     """Decays that underflow to 0 and that stay at 1."""
-    given = inputs(2, 64, 16, 12, ("lengths",))
+    given = scan_inputs(2, 64, 16, 12, ("lengths",))
     given["delta"] = given["delta"] * 100
-    expected = outcome(reference.selective_scan, given, torch.float64)
-    assert_close(outcome(cpu.selective_scan, given, torch.float32), expected, 1e-5)
+    expected = outcome(reference_scan, given, torch.float64)
+    assert_close(outcome(scan, given, torch.float32), expected, 1e-5)
+
+
+@pytest.mark.usefixtures("path")
+def test_a_step_is_a_scan_of_one_time() -> None:
+    given = scan_inputs(3, 20, 4, 1, ("lengths",))
+    step = {name: x.squeeze(-1) if x.ndim == 3 and x.shape[-1] == 1 else x for name, x in given.items()}
+    step["state"] = step.pop("initial_state")
+    expected = outcome(partial(reference.selective_step, delta_softplus=True), step, torch.float64)
+    assert_close(outcome(partial(kernels.selective_step, delta_softplus=True), step, torch.float32), expected, 1e-5)
+    y, last = reference_scan(**given)
+    torch.testing.assert_close(expected["output 0"], y.squeeze(-1))
+    torch.testing.assert_close(expected["output 1"], last)
 
 
 def test_threads_do_not_change_the_output() -> None:
-    given = {name: tensor.float() for name, tensor in inputs(5, 64, 16, 12, ("lengths",)).items()}
+    given = {name: tensor.float() for name, tensor in scan_inputs(5, 64, 16, 12, ("lengths",)).items()}
     before = torch.get_num_threads()
     outputs = []
     try:
         for threads in (1, 3):
             torch.set_num_threads(threads)
-            outputs.append(cpu.selective_scan(**given, delta_softplus=True))
+            outputs.append(kernels.selective_scan(**given, delta_softplus=True))
     finally:
         torch.set_num_threads(before)
     assert torch.equal(outputs[0], outputs[1])
 
 
-def test_gradients_of_the_reference_are_right() -> None:
-    given = inputs(2, 3, 2, 4)
+@pytest.mark.parametrize("which", [reference_scan, scan])
+def test_gradients_are_right(which: Callable[..., Any]) -> None:
+    given = scan_inputs(2, 3, 2, 4)
     leaves = tuple(given[name].requires_grad_() for name in NAMES)
+    assert operators.path(leaves[0]) == "torch"
 
-    def scan(*tensors: Tensor) -> tuple[Tensor, Tensor]:
-        arguments = dict(zip(NAMES, tensors, strict=True))
-        made = reference.selective_scan(
-            **arguments, lengths=given["lengths"], delta_softplus=True, return_last_state=True
-        )
-        assert isinstance(made, tuple)
-        return made
+    def of_leaves(*tensors: Tensor) -> Any:
+        return which(**dict(zip(NAMES, tensors, strict=True)), lengths=given["lengths"])
 
-    assert torch.autograd.gradcheck(scan, leaves)
-
-
-def test_gradients_of_the_scan_in_torch_are_right() -> None:
-    given = inputs(3, 4, 3, 5)
-    arguments = [given[name].transpose(1, 2).contiguous() for name in ("u", "delta", "B", "C")]
-    x, delta, B, C = arguments
-    leaves = [x, delta.abs(), given["A"].t().contiguous(), B, C, given["initial_state"].transpose(1, 2).contiguous()]
-    assert torch.autograd.gradcheck(cpu.Scan.apply, [leaf.requires_grad_() for leaf in leaves])
+    assert torch.autograd.gradcheck(of_leaves, leaves)
 
 
 def test_a_compiler_that_fails_is_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,4 +169,5 @@ def test_a_compiler_that_fails_is_no_compiler(monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setenv("CC", compiler)
         native.library.cache_clear()
         assert native.library() is None
+        assert kernels.path(torch.zeros(1)) == "torch"
     native.library.cache_clear()
