@@ -121,7 +121,7 @@ def scan_backward(scan: Scan, dy: Tensor, dlast: Tensor | None) -> tuple[Tensor 
     dA, dD, dbias = (_total(parts) for parts in zip(*_spread(work, rows), strict=True))
     made = (du, ddelta, None if dA is None else dA.t().contiguous(), dB, dC, dD, dz, dbias, dh)
     given = (*scan[:8], scan.initial_state)
-    return tuple(None if x is None else g.to(x.dtype) for x, g in zip(given, made, strict=True))
+    return tuple(None if x is None or g is None else g.to(x.dtype) for x, g in zip(given, made, strict=True))
 
 
 def conv_forward(x: Tensor, weight: Tensor, bias: Tensor | None, lengths: Tensor | None) -> Tensor:

@@ -20,5 +20,11 @@ def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
         pytest.skip("gcc is missing")
     if request.param == "triton":
         pytest.importorskip("triton")
+        from edgegen.kernels import gpu
+
+        # Programs of few channels: the interpreter takes a scan element by element, and several blocks are seen.
+        monkeypatch.setattr(gpu, "TILE", 256)
+        monkeypatch.setattr(gpu, "CHANNELS", 32)
+        monkeypatch.setattr(gpu, "CONV_CHANNELS", 32)
     monkeypatch.setattr(operators, "path", lambda x: request.param)
     return str(request.param)

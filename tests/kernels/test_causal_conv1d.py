@@ -13,7 +13,7 @@ from edgegen.kernels import reference
 
 
 @pytest.mark.usefixtures("path")
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 60, 4, 7), (3, 128, 4, 63), (2, 100, 3, 2)])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 60, 4, 7), (2, 40, 4, 37), (2, 100, 3, 2)])
 def test_shapes(shape: tuple[int, int, int, int]) -> None:
     given = conv_inputs(*shape)
     expected = outcome(reference.causal_conv1d, given, torch.float64)

@@ -18,13 +18,34 @@ reference_scan = partial(reference.selective_scan, **both)
 scan = partial(kernels.selective_scan, **both)
 
 # (batch, dim, state, time)
-SHAPES = [(1, 1, 1, 1), (2, 60, 4, 7), (3, 128, 16, 63), (2, 100, 16, 32)]
+SHAPES = [(1, 1, 1, 1), (2, 60, 4, 7), (1, 20, 16, 63), (2, 100, 4, 32)]
 
 
 @pytest.mark.usefixtures("path")
 @pytest.mark.parametrize("shape", SHAPES)
 def test_shapes(shape: tuple[int, int, int, int]) -> None:
     given = scan_inputs(*shape)
+    expected = outcome(reference_scan, given, torch.float64)
+    assert_close(outcome(scan, given, torch.float32), expected, 1e-5)
+
+
+@pytest.mark.parametrize("path", ["c", "torch"], indirect=True)
+@pytest.mark.usefixtures("path")
+def test_the_shape_of_a_model() -> None:
+    given = scan_inputs(9, 256, 16, 32)
+    expected = outcome(reference_scan, given, torch.float64)
+    assert_close(outcome(scan, given, torch.float32), expected, 1e-5)
+
+
+@pytest.mark.parametrize("path", ["triton"], indirect=True)
+@pytest.mark.parametrize("absent", [(), ("initial_state", "lengths"), ("z", "D")])
+@pytest.mark.usefixtures("path")
+def test_long_rows_are_done_in_chunks(absent: tuple[str, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgegen.kernels import gpu
+
+    monkeypatch.setattr(gpu, "CHUNK", 16)
+    monkeypatch.setattr(gpu, "TILE", 64)
+    given = scan_inputs(3, 6, 4, 37, absent)
     expected = outcome(reference_scan, given, torch.float64)
     assert_close(outcome(scan, given, torch.float32), expected, 1e-5)
 
@@ -47,7 +68,7 @@ def test_steps_without_softplus() -> None:
 
 @pytest.mark.usefixtures("path")
 def test_rates_that_are_multiples_of_their_first() -> None:
-    given = scan_inputs(2, 60, 16, 20)
+    given = scan_inputs(1, 20, 16, 9)
     given["A"] = given["A"][:, :1] * torch.arange(1, 17)
     expected = outcome(reference_scan, given, torch.float64)
     assert_close(outcome(scan, given, torch.float32), expected, 1e-5)
@@ -56,7 +77,7 @@ def test_rates_that_are_multiples_of_their_first() -> None:
 @pytest.mark.usefixtures("path")
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_inputs_keep_a_full_precision_state(dtype: torch.dtype) -> None:
-    given = scan_inputs(2, 32, 16, 30)
+    given = scan_inputs(2, 20, 4, 20)
     halved = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in given.items()}
     exact = {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in halved.items()}
     y, last = scan(**halved)
@@ -121,7 +142,7 @@ def test_nothing_is_left_unwritten(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("path")
 def test_large_and_small_steps() -> None:
     """Decays that underflow to 0 and that stay at 1."""
-    given = scan_inputs(2, 64, 16, 12, ("lengths",))
+    given = scan_inputs(2, 20, 8, 12, ("lengths",))
     given["delta"] = given["delta"] * 100
     expected = outcome(reference_scan, given, torch.float64)
     assert_close(outcome(scan, given, torch.float32), expected, 1e-5)
