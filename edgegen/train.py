@@ -1,6 +1,7 @@
 """A run: a model trained on a table of flows, from nothing or from another run, and resumed after a kill."""
 
 import platform
+import sys
 from hashlib import file_digest
 from importlib.metadata import version
 from pathlib import Path
@@ -88,8 +89,11 @@ def train(
         "split": parts.to_json(),
         "precision": trainer.precision,
         "device": trainer.device.type,
+        "kernels": trainer.model.kernels(),
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("edgegen", "torch")},
     }
+    if trainer.model.kernels() == "torch":
+        print(f"edgegen: no C compiler was found, so {arch} trains several times slower: install gcc", file=sys.stderr)
     _make_folder(run)
     while not trainer.over():
         improved = trainer.epoch()

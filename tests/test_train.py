@@ -18,6 +18,7 @@ from edgegen.cli import app
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.evaluate.likelihood import nats_per_token
 from edgegen.flow import Flow
+from edgegen.kernels import native
 from edgegen.models.adapt import learn_labels
 from edgegen.readers import read_flows
 from edgegen.split import split
@@ -185,3 +186,13 @@ def test_verb(flows: Path, tmp_path: Path) -> None:
     done = CliRunner().invoke(app, [*words, "-o", str(tmp_path / "run")])
     assert done.exit_code == 0, done.output
     assert "nats a token on held-out flows (epoch 1 of 1)" in done.stdout
+
+
+def test_a_mamba_without_a_compiler_says_so(
+    flows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(native, "library", lambda: None)
+    run = short(flows, tmp_path / "run", "mamba", epochs=1)
+    assert capsys.readouterr().err.startswith("edgegen: no C compiler was found")
+    _, _, config = checkpoint.load(run)
+    assert config["provenance"]["kernels"] == "torch"

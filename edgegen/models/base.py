@@ -108,6 +108,10 @@ class Generator(nn.Module, ABC):
         sequence whatever its state holds.
         """
 
+    def kernels(self) -> str | None:
+        """What computes the model's own kernels where its weights are; None where torch's are all it needs."""
+        return None
+
     @abstractmethod
     def state_names(self) -> list[str]:
         """One name for each state tensor, in the order in which `step` takes and returns them."""

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgegen.kernels import causal_conv1d, selective_scan
+from edgegen.kernels import causal_conv1d, path, selective_scan
 from edgegen.models.base import Config, Generator, RMSNorm
 
 DELTA_RANGE = (1e-3, 1e-1)
@@ -129,6 +129,9 @@ class Mamba(Generator):
             x, conv, ssm = one_step(x, fresh, state[2 * i], state[2 * i + 1])
             new_state += [conv, ssm]
         return F.linear(self.norm(x), table), *new_state
+
+    def kernels(self) -> str:
+        return path(self.tokens)
 
     def state_names(self) -> list[str]:
         return [f"{name}_{i}" for i in range(self.config.layers) for name in ("conv", "ssm")]
