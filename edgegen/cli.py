@@ -27,6 +27,9 @@ EXTRAS = {
     "sklearn": "eval",
     "pyarrow": "data",
     "dpkt": "data",
+    "prometheus_client": "serve",
+    "starlette": "serve",
+    "uvicorn": "serve",
 }
 
 app = typer.Typer(
@@ -229,6 +232,43 @@ def verify(
     from edgegen.runtime.engine import verify as verify_bundle
 
     print(f"{bundle}: {verify_bundle(Bundle.open(bundle), engine)}")
+
+
+@app.command()
+def serve(
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="What `edgegen export` made.", envvar="EDGEGEN_BUNDLE")
+    ],
+    host: Annotated[
+        str, typer.Option(help="Where to listen; any but this machine needs a token.", envvar="EDGEGEN_HOST")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="0 for any free one.", envvar="EDGEGEN_PORT")] = 8080,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(help="Holds the bearer token; or EDGEGEN_TOKEN is the token itself.", envvar="EDGEGEN_TOKEN_FILE"),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Threads that generate.", envvar="EDGEGEN_WORKERS")] = 1,
+    queue: Annotated[
+        int, typer.Option(help="Requests under way together; more are told 429.", envvar="EDGEGEN_QUEUE")
+    ] = 64,
+    most_flows: Annotated[int, typer.Option(help="Of one request.", envvar="EDGEGEN_MOST_FLOWS")] = 1_000_000,
+    most_body: Annotated[int, typer.Option(help="Bytes of one request.", envvar="EDGEGEN_MOST_BODY")] = 65_536,
+    seconds: Annotated[float, typer.Option(help="That a request may take.", envvar="EDGEGEN_SECONDS")] = 300.0,
+    patience: Annotated[
+        float, typer.Option(help="Seconds for a client to say what it wants.", envvar="EDGEGEN_PATIENCE")
+    ] = 10.0,
+    drain: Annotated[
+        float, typer.Option(help="Seconds for requests under way after SIGTERM.", envvar="EDGEGEN_DRAIN")
+    ] = 30.0,
+    engine: Annotated[str, typer.Option(help="auto, native or onnxruntime.", envvar="EDGEGEN_ENGINE")] = "auto",
+) -> None:
+    """Serve flows over HTTP: POST /v1/flows, a page at /, metrics for Prometheus."""
+    from edgegen.serve.server import serve as serve_bundle
+    from edgegen.serve.settings import Settings, read_token
+
+    token = read_token(token_file)
+    limits = Settings(host, port, token, workers, queue, most_flows, most_body, seconds, patience, drain)
+    serve_bundle(bundle, limits, engine)
 
 
 @app.command()

@@ -51,14 +51,30 @@ Frame = tuple[int, bytes]  # microseconds since 1970, bytes from the Ethernet he
 
 def write_pcap(flows: Iterable[Flow], file: BinaryIO) -> int:
     """Write `flows` as interleaved conversations in order of time; returns how many flows were written."""
-    file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, SNAP_LENGTH, 1))
     conversations = _Conversations(flows)
+    for record in _records(conversations):
+        file.write(record)
+    return conversations.started
+
+
+def pcap_parts(flows: Iterable[Flow], size: int = 65_536) -> Iterator[bytes]:
+    """The same file in parts of about `size` bytes, each made when it is asked for."""
+    part = bytearray()
+    for record in _records(_Conversations(flows)):
+        part += record
+        if len(part) >= size:
+            yield bytes(part)
+            part.clear()
+    yield bytes(part)
+
+
+def _records(conversations: "_Conversations") -> Iterator[bytes]:
+    yield struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, SNAP_LENGTH, 1)
     for time_us, frame in conversations:
         seconds, microseconds = divmod(time_us, MICROSECONDS)
         if seconds >= 1 << 32:
             raise EdgegenError("a flow ends after the year 2106, which pcap cannot say: write it to another format")
-        file.write(struct.pack("<IIII", seconds, microseconds, len(frame), len(frame)) + frame)
-    return conversations.started
+        yield struct.pack("<IIII", seconds, microseconds, len(frame), len(frame)) + frame
 
 
 class _Conversations:

@@ -1,0 +1,1 @@
+"""Flows over HTTP, on a gateway that has other things to do: `edgegen serve`."""

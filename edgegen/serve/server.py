@@ -1,0 +1,123 @@
+"""A listening server, from its first sentence to its last request."""
+
+import asyncio
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from edgegen.bundle import Bundle
+from edgegen.errors import EdgegenError
+from edgegen.runtime.engine import How, open_engine
+from edgegen.serve.app import Service
+from edgegen.serve.settings import Settings
+
+
+def serve(path: Path, settings: Settings, engine: str = "auto") -> None:
+    """Serve the bundle at `path` until SIGTERM or SIGINT, then let what is under way finish.
+
+    Raises UsageError for settings that make no sense, EdgegenError where the bundle is not sound or nothing can listen.
+    """
+    settings.check()
+    bundle = Bundle.open(path)
+    service = Service(bundle, open_engine(bundle, How(engine)), settings)
+    try:
+        listening = _listen(settings)
+        server = _Server(_config(service), service)
+        host, port = listening.getsockname()[:2]
+        print(f"edgegen: {bundle.path.name} on http://{f'[{host}]' if ':' in host else host}:{port}/", file=sys.stderr)
+        sys.stderr.flush()
+        server.run(sockets=[listening])
+    finally:
+        service.close()
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((settings.host, settings.port), family=family, backlog=256)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        where = f"{settings.host} port {settings.port}"
+        raise EdgegenError(f"cannot listen on {where}: {reason}; choose another --host or --port") from error
+
+
+def _config(service: Service) -> uvicorn.Config:
+    settings = service.settings
+
+    class Patient(_Patient):
+        patience = settings.patience
+
+    return uvicorn.Config(
+        service.app(),
+        http=Patient,
+        ws="none",
+        lifespan="off",
+        log_level="critical",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=int(settings.drain),
+    )
+
+
+class _Server(uvicorn.Server):
+    """Stops at the first signal when all requests are done, at the second at once; then the process ends well."""
+
+    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+        super().__init__(config)
+        self.service = service
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
+        self.should_exit = self.service.draining = True
+
+
+class _Patient(H11Protocol):
+    """Closes a connection on which a request has begun and its head does not end: a slow client holds no socket."""
+
+    patience: float
+    _late: asyncio.TimerHandle | None = None
+
+    def data_received(self, data: bytes) -> None:
+        before = self.cycle
+        super().data_received(data)
+        if self.cycle is not before:
+            self._forget()
+        elif self._late is None and (before is None or before.response_complete):
+            self._late = self.loop.call_later(self.patience, self._close)
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._late = self.loop.call_later(self.patience, self._close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._forget()
+        super().connection_lost(exc)
+
+    def _forget(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+    def _close(self) -> None:
+        self.transport.close()
