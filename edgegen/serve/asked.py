@@ -12,8 +12,7 @@ from edgegen.serve.body import FORMATS
 
 KEYS = ("n", "label", "weights", "seed", "first", "temperature", "min_packets", "format")
 DEFAULT_FLOWS = 10
-# Labels in turn that weights may come to.
-MOST_TURNS = 10_000
+MOST_LABELS, MOST_WEIGHT = 1_000, 1_000
 
 
 @dataclass(frozen=True)
@@ -35,12 +34,11 @@ def parse(body: bytes, codec: Codec, most_flows: int) -> Asked:
     kind = asked.get("format", "jsonl")
     if not isinstance(kind, str) or kind not in FORMATS:
         raise UsageError(f"format {kind!r} is none of {', '.join(FORMATS)}")
-    seed = _whole(asked, "seed", None, 0, LARGEST)
     request = Request(
         count=_whole(asked, "n", DEFAULT_FLOWS, 1, most_flows),
         # One that the client can write down in any language.
-        seed=secrets.randbelow(2**53) if seed is None else seed,
-        first=_whole(asked, "first", 0, 0, LARGEST),
+        seed=_whole(asked, "seed", secrets.randbelow(2**53), 0, LARGEST),
+        first=_whole(asked, "first", 0, 0, LARGEST - most_flows),
         labels=_labels(asked, codec),
         temperature=_number(asked, "temperature", 1.0),
         min_packets=_whole(asked, "min_packets", 1, 1, codec.max_packets),
@@ -49,10 +47,11 @@ def parse(body: bytes, codec: Codec, most_flows: int) -> Asked:
     return Asked(request, kind)
 
 
-def _whole(asked: dict[str, Any], key: str, default: Any, low: int, high: int) -> Any:
+def _whole(asked: dict[str, Any], key: str, default: int, low: int, high: int) -> int:
     value = asked.get(key, default)
-    if value is default:
-        return value
+    if isinstance(value, float) and value.is_integer():
+        # JSON has one kind of number: 3.0 is 3.
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise UsageError(f"{key} must be a whole number in {low}..{high}")
     return value
@@ -70,26 +69,25 @@ def _number(asked: dict[str, Any], key: str, default: float) -> float:
 
 def _labels(asked: dict[str, Any], codec: Codec) -> tuple[int, ...] | None:
     """Label indices in turn; weights are as many turns of each label."""
-    label, weights = asked.get("label"), asked.get("weights")
-    if label is not None and weights is not None:
+    if "label" in asked and "weights" in asked:
         raise UsageError("give label or weights, not both")
-    if label is not None:
+    if "label" in asked:
+        label = asked["label"]
         names = [label] if isinstance(label, str) else label
         if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
             raise UsageError("label must be a string or a list of strings")
-        if len(names) > MOST_TURNS:
-            raise UsageError(f"label must not have more than {MOST_TURNS:,} entries")
+        if len(names) > MOST_LABELS:
+            raise UsageError(f"label must not have more than {MOST_LABELS:,} entries")
         return tuple(_index(name, codec) for name in names)
-    if weights is None:
+    if "weights" not in asked:
         return None
+    weights = asked["weights"]
     if not isinstance(weights, dict) or not weights:
         raise UsageError("weights must be an object with a whole number for each label")
-    turns = {name: _whole(weights, name, None, 0, MOST_TURNS) for name in weights}
-    if any(count is None for count in turns.values()) or not 1 <= sum(turns.values()) <= MOST_TURNS:
-        raise UsageError(f"weights must be whole numbers that add up to 1..{MOST_TURNS:,}")
+    turns = {_index(name, codec): _whole(weights, name, 0, 1, MOST_WEIGHT) for name in weights}
     # Spread, so that a short answer has a bit of everything: by when each label's next turn is due.
-    due = sorted((turn / count, name) for name, count in turns.items() for turn in range(count))
-    return tuple(_index(name, codec) for _, name in due)
+    due = sorted((turn / count, index) for index, count in turns.items() for turn in range(count))
+    return tuple(index for _, index in due)
 
 
 def _index(name: str, codec: Codec) -> int:

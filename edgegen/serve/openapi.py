@@ -4,7 +4,7 @@ from typing import Any
 
 from edgegen.codec import Codec
 from edgegen.runtime.request import LARGEST
-from edgegen.serve.asked import DEFAULT_FLOWS, MOST_TURNS
+from edgegen.serve.asked import DEFAULT_FLOWS, MOST_LABELS, MOST_WEIGHT
 from edgegen.serve.body import FORMATS
 from edgegen.serve.settings import Settings
 
@@ -61,14 +61,18 @@ def document(codec: Codec, settings: Settings) -> dict[str, Any]:
 
 def _asked(names: list[str], codec: Codec, settings: Settings) -> dict[str, Any]:
     label = {"type": "string", "enum": names}
-    weight = {"type": "integer", "minimum": 0, "maximum": MOST_TURNS}
+    weight = {"type": "integer", "minimum": 1, "maximum": MOST_WEIGHT}
     number = {"type": "integer", "minimum": 0, "maximum": LARGEST}
     return {
         "type": "object",
         "additionalProperties": False,
+        "not": {"required": ["label", "weights"]},
         "properties": {
             "n": {"type": "integer", "minimum": 1, "maximum": settings.most_flows, "default": DEFAULT_FLOWS},
-            "label": {"anyOf": [label, {"type": "array", "items": label, "minItems": 1}], "description": "In turn."},
+            "label": {
+                "anyOf": [label, {"type": "array", "items": label, "minItems": 1, "maxItems": MOST_LABELS}],
+                "description": "In turn.",
+            },
             "weights": {
                 "type": "object",
                 "properties": dict.fromkeys(names, weight),
@@ -77,8 +81,17 @@ def _asked(names: list[str], codec: Codec, settings: Settings) -> dict[str, Any]
                 "description": "How often each label has its turn; in the place of label.",
             },
             "seed": number,
-            "first": number | {"default": 0, "description": "Number of the first flow of the seed."},
-            "temperature": {"type": "number", "minimum": 0, "maximum": 100, "default": 1},
+            "first": number
+            | {
+                "default": 0,
+                "maximum": LARGEST - settings.most_flows,
+                "description": "Number of the first flow of the seed.",
+            },
+            "temperature": {
+                "anyOf": [{"const": 0}, {"type": "number", "minimum": 0.01, "maximum": 100}],
+                "default": 1,
+                "description": "0 for the likeliest packets.",
+            },
             "min_packets": {"type": "integer", "minimum": 1, "maximum": codec.max_packets, "default": 1},
             "format": {"type": "string", "enum": list(FORMATS), "default": "jsonl"},
         },
