@@ -43,9 +43,11 @@ REGISTERS, MOST_WARPS, MOST_PROGRAMS = 65_536, 64, 32
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--target", action="append", help="sm_80, sm_90, ...; both where none is named")
+    parser.add_argument("--type", action="append", choices=["float32", "bfloat16"], help="both where none is named")
     parser.add_argument("-o", dest="out", type=Path)
     options = parser.parse_args()
-    rows = [row for target in options.target or ["sm_80", "sm_90"] for row in compile_all(target)]
+    types = [getattr(torch, name) for name in options.type or ["float32", "bfloat16"]]
+    rows = [row for target in options.target or ["sm_80", "sm_90"] for row in compile_all(target, types)]
     Console(width=130, stderr=True).print(table_of(rows))
     result = {"rows": rows, "machine": machine.facts("triton", "torch")}
     print(json.dumps(result))
@@ -56,10 +58,10 @@ def main() -> None:
         sys.exit(f"registers are spilled by {', '.join(spilling)}")
 
 
-def compile_all(target: str) -> list[dict[str, Any]]:
-    """A row for each launch of a training step, at 64 and at 1,000 times, in float32 and bfloat16."""
+def compile_all(target: str, types: list[torch.dtype]) -> list[dict[str, Any]]:
+    """A row for each launch of a training step, at 64 and at 1,000 times."""
     rows: list[dict[str, Any]] = []
-    for dtype in (torch.float32, torch.bfloat16):
+    for dtype in types:
         for time in (64, 1000):
             with ExitStack() as stack:
                 for module, names in KERNELS:

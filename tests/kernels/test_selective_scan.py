@@ -18,7 +18,7 @@ reference_scan = partial(reference.selective_scan, **both)
 scan = partial(kernels.selective_scan, **both)
 
 # (batch, dim, state, time)
-SHAPES = [(1, 1, 1, 1), (2, 60, 4, 7), (1, 20, 16, 63), (2, 100, 4, 32)]
+SHAPES = [(1, 1, 1, 1), (2, 60, 4, 7), (1, 5, 16, 63), (1, 40, 4, 17)]
 
 
 @pytest.mark.usefixtures("path")
@@ -32,7 +32,7 @@ def test_shapes(shape: tuple[int, int, int, int]) -> None:
 @pytest.mark.parametrize("path", ["c", "torch"], indirect=True)
 @pytest.mark.usefixtures("path")
 def test_the_shape_of_a_model() -> None:
-    given = scan_inputs(9, 256, 16, 32)
+    given = scan_inputs(5, 256, 16, 32)
     expected = outcome(reference_scan, given, torch.float64)
     assert_close(outcome(scan, given, torch.float32), expected, 1e-5)
 
@@ -45,7 +45,7 @@ def test_long_rows_are_done_in_chunks(absent: tuple[str, ...], monkeypatch: pyte
 
     monkeypatch.setattr(gpu, "CHUNK", 16)
     monkeypatch.setattr(gpu, "TILE", 64)
-    given = scan_inputs(3, 6, 4, 37, absent)
+    given = scan_inputs(2, 3, 4, 37, absent)
     expected = outcome(reference_scan, given, torch.float64)
     assert_close(outcome(scan, given, torch.float32), expected, 1e-5)
 
