@@ -106,6 +106,9 @@ def fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, c
         ("bench b.edgegen --on moon", 2, "ssh://USER@HOST"),
         ("bench b.edgegen --on qemu:z80", 2, "cortex-a53"),
         ("bench b.edgegen --on ssh://host:port", 2, "is no address"),
+        ("serve nosuch.edgegen", 1, "nosuch.edgegen"),
+        ("serve b.edgegen --engine abacus", 2, "auto, native, onnxruntime"),
+        ("serve b.edgegen --host 0.0.0.0", 2, "give a token"),
         ("verify nosuch.edgegen", 1, "nosuch.edgegen"),
         ("verify text.txt", 1, "text.txt is not a bundle"),
         ("verify b.edgegen --engine abacus", 2, "auto, native, onnxruntime"),
@@ -129,7 +132,9 @@ def test_bad_input_is_one_sentence(
     assert tree(folder) == before
 
 
-@pytest.mark.parametrize("command", ["generate b.edgegen -n 3 -o x.jsonl", "verify b.edgegen", "bench b.edgegen"])
+@pytest.mark.parametrize(
+    "command", ["generate b.edgegen -n 3 -o x.jsonl", "verify b.edgegen", "bench b.edgegen", "serve b.edgegen"]
+)
 def test_one_flipped_bit_is_refused_with_the_name_of_its_file(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
@@ -154,6 +159,7 @@ def test_one_flipped_bit_is_refused_with_the_name_of_its_file(
         "train flows.jsonl",
         "export --int8",
         "verify",
+        "serve b.edgegen --port x",
     ],
 )
 def test_a_missing_or_misspelt_argument_is_a_wrong_usage(
