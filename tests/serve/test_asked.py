@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from conftest import CODEC
 from hypothesis import given
 from hypothesis import strategies as st
+from served import CODEC
 
 from edgegen.errors import UsageError
 from edgegen.serve.asked import KEYS, parse

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from browser import Browser
-from conftest import CODEC, Server, Start
+from served import CODEC, Server, Start
 
 Open = Callable[..., Browser]
 

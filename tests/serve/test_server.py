@@ -9,7 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import CODEC, EDGEGEN, Server, Start
+from served import CODEC, EDGEGEN, Server, Start
 
 FLOWS = "/v1/flows"
 
