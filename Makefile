@@ -37,7 +37,7 @@ $(DEV): pyproject.toml | .venv
 
 $(DEMO): pyproject.toml | .venv
 	rm -f .venv/.dev-* .venv/.demo-*
-	$(PIP_INSTALL) --editable '.[data,train,export,eval]' --config-settings editable_mode=strict
+	$(PIP_INSTALL) --editable '.[data,train,export,eval,serve]' --config-settings editable_mode=strict
 	touch $(DEMO)
 
 .venv:
