@@ -1,6 +1,7 @@
 """What all engines have in common, and which one runs a bundle on this machine."""
 
 import hashlib
+import threading
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Protocol
@@ -22,7 +23,10 @@ CHUNK = 1024
 
 
 class Engine(Protocol):
-    """Generates sequences; flow i of a seed is the same whatever the engine's width and threads."""
+    """Generates sequences; flow i of a seed is the same whatever the engine's width and threads.
+
+    Several threads may have streams of one engine at the same time.
+    """
 
     name: str
 
@@ -40,10 +44,14 @@ class StepperEngine:
         self.name = name
         self._codec = codec
         self._stepper = stepper
+        # A stepper has the states of one loop.
+        self._lock = threading.Lock()
 
     def stream(self, request: Request) -> Generator[Sequences]:
         for skip in range(0, request.count, CHUNK):
-            yield generate_tokens(self._codec, self._stepper, request.part(skip, CHUNK))
+            with self._lock:
+                made = generate_tokens(self._codec, self._stepper, request.part(skip, CHUNK))
+            yield made
 
     def close(self) -> None:
         """Nothing outlives the stepper."""

@@ -1,4 +1,6 @@
 import ctypes
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from edgegen.codec import Codec
 from edgegen.errors import UsageError
-from edgegen.runtime.engine import collect
+from edgegen.runtime.engine import Engine, StepperEngine, collect
 from edgegen.runtime.loop import generate_tokens
 from edgegen.runtime.native import NativeEngine
 from edgegen.runtime.request import Request
@@ -116,3 +118,16 @@ def test_a_stream_that_is_left_ends_its_threads() -> None:
     before = len(list(Path("/proc/self/task").iterdir()))
     stream.close()
     assert len(list(Path("/proc/self/task").iterdir())) == before - 4
+
+
+@pytest.mark.parametrize("name", ["native", "stepper"])
+def test_threads_may_have_streams_of_one_engine(name: str) -> None:
+    codec = mock_host.CODECS["times"]
+    requests = [Request(200, seed) for seed in range(4)]
+    alone = [generate_tokens(codec, mock_host.MockStepper(codec, 8), request).bytes() for request in requests]
+    engine: Engine = StepperEngine("mock", codec, mock_host.MockStepper(codec, 8))
+    if name == "native":
+        engine = NativeEngine(mock_host.build("times", shared=True), codec, 8)
+    with closing(engine), ThreadPoolExecutor(4) as pool:
+        together = pool.map(lambda request: collect(engine, codec, request).bytes(), requests)
+        assert list(together) == alone
