@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import hmac
-import json
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -120,7 +119,7 @@ class Service:
 
 
 class _Guard:
-    """Asks for the token before anything else, and counts what ends in a status of its own."""
+    """Asks for the token before anything else."""
 
     def __init__(self, app: ASGIApp, service: Service) -> None:
         self.app, self.service = app, service
@@ -173,7 +172,7 @@ class _Flows(Response):
         gone = asyncio.ensure_future(_disconnected(receive))
         try:
             async with asyncio.timeout(service.settings.seconds):
-                end = "whole" if await self.stream(send, gone) else "left"
+                end = await self.stream(scope, receive, send, gone)
         except TimeoutError:
             # The server closes the connection inside the body, so that nobody takes it for whole.
             end = "late"
@@ -185,8 +184,8 @@ class _Flows(Response):
             service.metrics.requests.labels(end).inc()
             service.metrics.seconds.observe(time.monotonic() - started)
 
-    async def stream(self, send: Send, gone: "asyncio.Future[None]") -> bool:
-        """Whether the reader stayed until the end."""
+    async def stream(self, scope: Scope, receive: Receive, send: Send, gone: "asyncio.Future[None]") -> str:
+        """How it ended: "whole", "left" where the client has gone, "failed" where there was nothing to send."""
         service, asked = self.service, self.asked
         made = parts(service.engine, service.bundle.codec, asked.request, asked.format, service.metrics.made)
         loop = asyncio.get_running_loop()
@@ -194,18 +193,16 @@ class _Flows(Response):
         try:
             part = await loop.run_in_executor(service.pool, _next, made)
         except EdgegenError as error:
-            await send(
-                {"type": "http.response.start", "status": 500, "headers": [(b"content-type", b"application/json")]}
-            )
-            await send({"type": "http.response.body", "body": json.dumps({"error": str(error)}).encode()})
-            return True
+            await service.refuse(500, str(error))(scope, receive, send)
+            return "failed"
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         while part is not None and not gone.done():
             await send({"type": "http.response.body", "body": part, "more_body": True})
             part = await loop.run_in_executor(service.pool, _next, made)
-        if part is None:
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
-        return part is None
+        if part is not None:
+            return "left"
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return "whole"
 
 
 def _next(made: Iterator[bytes]) -> bytes | None:
