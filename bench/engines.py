@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,7 @@ def main() -> None:
     parser.add_argument("--llama", type=Path, help="a trained run; none: the one in the package")
     parser.add_argument("--mamba", type=Path, help="a trained run; none: no Mamba")
     parser.add_argument("--only", action="append", help="an engine by its title; none: all")
+    parser.add_argument("--batch", type=int, action="append", help="flows at a time of a peer; none: 8 to 256")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=2, help="of edgegen's measurements")
     parser.add_argument("--cpu", type=int, default=0, help="the processor that all are pinned to")
@@ -96,7 +98,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.run_one:
         name, arch, folder = options.run_one
-        print(json.dumps(run_one(name, Case(arch, Path(folder)), options.seconds)))
+        print(json.dumps(run_one(name, Case(arch, Path(folder)), options.seconds, options.batch or BATCHES)))
         return
     facts = machine.facts(*VERSIONS)
     result: dict[str, Any] = {"tokens_a_flow": TOKENS, "machine": facts, "archs": {}}
@@ -128,7 +130,9 @@ def compare(arch: str, run: Path | None, options: argparse.Namespace) -> dict[st
         for turn in range(options.rounds):
             for name in [name for name in runs if name not in faults]:
                 print(f"{arch} round {turn + 1} of {options.rounds}: {name}", file=sys.stderr)
-                command = [sys.executable, __file__, "--seconds", str(options.seconds), "--run-one", name, arch, folder]
+                batches = [word for batch in options.batch or () for word in ("--batch", str(batch))]
+                command = [sys.executable, __file__, "--seconds", str(options.seconds), *batches]
+                command += ["--run-one", name, arch, folder]
                 pin = lambda: os.sched_setaffinity(0, {options.cpu})  # noqa: E731
                 done = subprocess.run(command, capture_output=True, text=True, preexec_fn=pin, check=False)
                 if done.returncode:
@@ -174,7 +178,7 @@ def prepare(case: Case, run: Path | None) -> None:
             peer.prepare(case)
 
 
-def run_one(name: str, case: Case, seconds: int) -> dict[str, Any]:
+def run_one(name: str, case: Case, seconds: int, batches: Sequence[int]) -> dict[str, Any]:
     """One engine, in this process: checked, then timed."""
     if name == OURS:
         return refused(ours.check_bundle(case, case.folder / "ours.edgegen")) or ours.run(
@@ -182,7 +186,7 @@ def run_one(name: str, case: Case, seconds: int) -> dict[str, Any]:
         )
     peer = next(peer for peer in PEERS if title(peer) == name)
     checked = check(case, peer.open(case, CHECKED), CHECKED)
-    return refused(checked) or {"check": checked} | timed(peer, case)
+    return refused(checked) or {"check": checked} | timed(peer, case, batches)
 
 
 def refused(checked: dict[str, float]) -> dict[str, Any]:
@@ -193,7 +197,7 @@ def refused(checked: dict[str, float]) -> dict[str, Any]:
     return {"fault": f"computes something else: {divergence:.3g} nats a token from fp32, {DIVERGENCE} allowed"}
 
 
-def timed(peer: Peer, case: Case) -> dict[str, Any]:
+def timed(peer: Peer, case: Case, batches: Sequence[int]) -> dict[str, Any]:
     random, codec = np.random.default_rng(0), case.codec
 
     def ways(batch: int) -> dict[str, Any]:
@@ -211,7 +215,7 @@ def timed(peer: Peer, case: Case) -> dict[str, Any]:
     one = {way: milliseconds(run) for way, run in ways(1).items()}
     memory = peak_memory_mb()
     many: dict[str, dict[str, float]] = {}
-    for batch in BATCHES:
+    for batch in batches:
         for way, run in ways(batch).items():
             many.setdefault(way, {})[str(batch)] = a_second(run, batch)
     return {

@@ -94,17 +94,18 @@ def _torch_logits(model: Generator, codec: Codec, tokens: NDArray[np.int32]) -> 
 
 def step_logits(stepper: Stepper, codec: Codec, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
     """Logits (flows, steps, vocabulary) of the given tokens; a stepper narrower than the flows takes them in turns."""
-    parts = []
+    made: NDArray[np.float32] | None = None
     for start in range(0, len(tokens), stepper.width):
         rows = np.zeros((stepper.width, codec.steps), np.int32)
         part = tokens[start : start + stepper.width, : codec.steps]
         rows[: len(part)] = np.maximum(part, 0)
-        logits = [
-            stepper.step(rows[:, position], np.full(stepper.width, position, np.int32))
-            for position in range(codec.steps)
-        ]
-        parts.append(np.stack(logits, axis=1)[: len(part)])
-    return np.concatenate(parts)
+        for position in range(codec.steps):
+            logits = stepper.step(rows[:, position], np.full(stepper.width, position, np.int32))
+            if made is None:
+                made = np.empty((len(tokens), codec.steps, logits.shape[1]), np.float32)
+            made[start : start + len(part), position] = logits[: len(part)]
+    assert made is not None
+    return made
 
 
 def choices(codec: Codec, tokens: NDArray[np.int32]) -> list[tuple[int, int, int, NDArray[np.intp]]]:

@@ -93,7 +93,7 @@ def test_one_real_round(
     import engines
 
     output = tmp_path / "result.json"
-    words = ["--llama", str(run), "--rounds", "1", "--seconds", "1", "--cpu", "0", "-o", str(output)]
+    words = ["--llama", str(run), "--rounds", "1", "--seconds", "1", "--batch", "16", "--cpu", "0", "-o", str(output)]
     only = ["ONNX Runtime fp32", "llama.cpp int8", engines.OURS]
     monkeypatch.setattr(sys, "argv", ["bench/engines.py", *words, *(w for name in only for w in ("--only", name))])
     # A peer that is not there is named, whether or not this machine has it.

@@ -1,5 +1,5 @@
+import functools
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import compiled
@@ -20,6 +20,7 @@ FUNCTIONS = {
 }
 
 Floats = NDArray[np.float32]
+Compiled = Callable[[str], compiled.Kernels]
 
 
 def elementwise(name: str) -> Any:
@@ -29,9 +30,15 @@ def elementwise(name: str) -> Any:
     return kernel.function
 
 
-@pytest.fixture(scope="module", params=compiled.DOTS)
-def kernels(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> compiled.Kernels:
-    return compiled.load({name: elementwise(name) for name in FUNCTIONS}, request.param, tmp_path_factory.mktemp("k"))
+@pytest.fixture(scope="module")
+def compiled_for(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    every = {name: elementwise(name) for name in FUNCTIONS}
+    return functools.cache(lambda dot: compiled.load(every, dot, tmp_path_factory.mktemp("kernels")))
+
+
+@pytest.fixture(params=compiled.DOTS)
+def kernels(request: pytest.FixtureRequest, compiled_for: Compiled) -> compiled.Kernels:
+    return compiled_for(request.param)
 
 
 def apply(kernels: compiled.Kernels, name: str, x: Floats) -> Floats:
@@ -96,8 +103,8 @@ def test_halves_round_to_even(kernels: compiled.Kernels) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in compiled.DOTS if name != "avx2"])
-def test_every_variant_gives_the_bits_of_avx2(tmp_path: Path, name: str) -> None:
-    avx2, other = (compiled.load({n: elementwise(n) for n in FUNCTIONS}, dot, tmp_path) for dot in ("avx2", name))
+def test_every_variant_gives_the_bits_of_avx2(compiled_for: Compiled, name: str) -> None:
+    avx2, other = compiled_for("avx2"), compiled_for(name)
     x = np.concatenate([everywhere(-120, 120), np.array([-np.inf, np.inf, -0.0], np.float32)])
     for function in REFERENCES:
         points = x[x <= 0] if function == "exp_minus_one" else x

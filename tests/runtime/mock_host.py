@@ -56,6 +56,15 @@ def golden_hash(codec: Codec) -> str:
 
 
 @functools.cache
+def _objects(shared: bool, flags: tuple[str, ...]) -> tuple[Path, ...]:
+    """The C host compiled, which is the same around every codec."""
+    folder = Path(tempfile.mkdtemp(prefix="edgegen-mock-"))
+    sources = [*(LIBRARY if shared else EXECUTABLE), Path(__file__).with_name("mock_model.c")]
+    subprocess.run(["gcc", *FLAGS, *flags, "-c", *map(str, sources)], cwd=folder, check=True)
+    return tuple(folder.glob("*.o"))
+
+
+@functools.cache
 def build(name: str, shared: bool, sanitize: str = "", golden: str | None = None) -> Path:
     """The C host around the mock model for one codec: a library, or an executable with that golden hash.
 
@@ -67,12 +76,12 @@ def build(name: str, shared: bool, sanitize: str = "", golden: str | None = None
     folder = Path(tempfile.mkdtemp(prefix="edgegen-mock-"))
     (folder / "codec.c").write_text(codec_source(codec, codec.size))
     (folder / "golden.c").write_text(golden_source(*GOLDEN, golden or golden_hash(codec)))
-    own = [folder / "codec.c", Path(__file__).with_name("mock_model.c")] + ([] if shared else [folder / "golden.c"])
-    extra = ["-shared", "-fPIC"] if shared else []
-    extra += ["-g", f"-fsanitize={sanitize}", "-fno-sanitize-recover"] if sanitize else []
+    own = [folder / "codec.c"] + ([] if shared else [folder / "golden.c"])
+    flags = ("-fPIC",) if shared else ()
+    flags += ("-g", f"-fsanitize={sanitize}", "-fno-sanitize-recover") if sanitize else ()
     out = folder / ("libmodel.so" if shared else "edgegen")
-    sources = LIBRARY if shared else EXECUTABLE
-    subprocess.run(["gcc", *FLAGS, *extra, *map(str, (*own, *sources)), "-lm", "-pthread", "-o", str(out)], check=True)
+    command = ["gcc", *FLAGS, *flags, *(["-shared"] if shared else []), *map(str, (*own, *_objects(shared, flags)))]
+    subprocess.run([*command, "-lm", "-pthread", "-o", str(out)], check=True)
     return out
 
 

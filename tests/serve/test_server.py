@@ -179,15 +179,17 @@ def test_a_request_byte_by_byte_ends_in_time(start: Start) -> None:
 def test_what_is_under_way_is_finished_after_sigterm(start: Start) -> None:
     running = start()
     answers: list[int] = []
+    all_accepted = threading.Barrier(5)
 
     def ask() -> None:
         with httpx.stream("POST", running.url + FLOWS, json={"n": 20_000, "seed": 7}, timeout=60) as answer:
+            all_accepted.wait(60)
             answers.append(sum(part.count(b"\n") for part in answer.iter_raw()))
 
     clients = [threading.Thread(target=ask) for _ in range(4)]
     for client in clients:
         client.start()
-    time.sleep(0.3)
+    all_accepted.wait(60)
     status, said = running.stop()
     for client in clients:
         client.join()
