@@ -28,19 +28,19 @@ from edgegen.evaluate.arrays import Arrays, arrays, flows_of
 from edgegen.evaluate.augmentation import edited, score, some, spread, together
 from edgegen.evaluate.baselines import copy
 from edgegen.evaluate.classifiers import forest, tokens
-from edgegen.evaluate.latency import TorchStepper
 from edgegen.evaluate.likelihood import nats_by_label
 from edgegen.evaluate.parts import Parts
 from edgegen.evaluate.transforms import transform
 from edgegen.evaluate.utility import macro_f1
 from edgegen.flow import Flow
 from edgegen.models import Generator
+from edgegen.models.stepper import TorchStepper
 from edgegen.readers import read_flows
 from edgegen.runtime.engine import StepperEngine, collect
 from edgegen.runtime.request import Request
 from edgegen.split import split
 from edgegen.train import train
-from edgegen.trainer import FEW_EPOCHS, FRESH
+from edgegen.trainer import FRESH
 from edgegen.writers import whole_file, write_flows
 
 NUMBERS = (5, 10, 20, 50)
@@ -172,7 +172,7 @@ class Bench:
                 arch, size = config.arch, config.size
             else:
                 # From nothing, so few flows have to be seen more often.
-                repeats = -(-SCRATCH_STEPS * FRESH.batch // (FEW_EPOCHS * len(few)))
+                repeats = -(-SCRATCH_STEPS * FRESH.batch // (FRESH.few_epochs * len(few)))
             write_flows(flows_of(few) * repeats, table)
             shape = (self.packets, self.times)
             train(table, run, arch, size, None, None, seed, False, init, *shape, threads=1, hold_out=False)

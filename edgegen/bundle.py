@@ -22,7 +22,7 @@ from edgegen.errors import EdgegenError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-LOOP = "autoregressive"
+AUTOREGRESSIVE, REFINEMENT = "autoregressive", "refinement"
 _FIRST_LINE = '{{"sha256": "{}",\n'
 _MACHINES = {"AMD64": "x86_64", "arm64": "aarch64", "armv7l": "armv7"}
 
@@ -57,7 +57,7 @@ class Manifest:
     """What a bundle says about itself.
 
     kind:    architecture of the model, e.g. "llama"
-    loop:    how flows come out of it; "autoregressive" is the one this edgegen runs
+    loop:    how flows come out of it: "autoregressive", a token a step, or "refinement", all of a flow in some steps
     model:   sizes, for people: parameters, layers, ...
     targets: by target name, as `edgegen export --target` spells it
     provenance: where the model comes from: run, training data, versions
@@ -69,7 +69,12 @@ class Manifest:
     targets: dict[str, Target]
     model: dict[str, Any]
     provenance: dict[str, Any]
-    loop: str = LOOP
+    loop: str = AUTOREGRESSIVE
+
+    @property
+    def refinements(self) -> int:
+        """Steps that make a whole flow; 0 where each makes one token."""
+        return int(self.model["refinements"]) if self.loop == REFINEMENT else 0
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self), "codec": self.codec.to_json()}
@@ -106,7 +111,7 @@ class Bundle:
         form, loop = data.get("format"), data.get("loop")
         if form != FORMAT:
             raise EdgegenError(f"{path} has bundle format {form}, not {FORMAT}: export it with this edgegen")
-        if loop != LOOP:
+        if loop not in (AUTOREGRESSIVE, REFINEMENT):
             raise EdgegenError(f"{path} has a loop of kind {loop!r}, which this edgegen does not know: update it")
         try:
             files = {str(name): str(digest) for name, digest in data["files"].items()}

@@ -42,29 +42,39 @@ def free(codec: Codec, tokens: Tensor) -> Tensor:
 
 
 def nats(model: Generator, codec: Codec, tokens: Tensor) -> Tensor:
-    """-log p of every token that was a choice, in no particular order, given those before it.
+    """-log p of every token that was a choice, in no particular order, given what the model reads.
 
-    Probabilities are over the legal tokens of a position only, so a model spends nothing on the grammar, and
-    the head is computed for those rows of the table alone. tokens: (batch, time).
+    That is the tokens before it, or for a model that refines whole flows all of them under noise. Probabilities are
+    over the legal tokens of a position only, so a model spends nothing on the grammar, and the head is computed for
+    those rows of the table alone. tokens: (batch, time).
     """
-    return torch.cat([losses for _, losses in _losses(model, codec, tokens)])
+    return objective(model, codec, tokens)[0]
+
+
+def objective(model: Generator, codec: Codec, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """What training makes small: the nats, and what else the model has to learn."""
+    tokens = _cut(tokens)
+    hidden, besides = model.read(tokens)
+    return torch.cat([losses for _, losses in _losses(hidden, model.table(), codec, tokens)]), besides
 
 
 def nats_of_each(model: Generator, codec: Codec, tokens: Tensor) -> Tensor:
     """(batch,) -log p of each sequence, the sum of its tokens'."""
+    tokens = _cut(tokens)
     total = torch.zeros(len(tokens), device=tokens.device)
-    for rows, losses in _losses(model, codec, tokens):
+    for rows, losses in _losses(model.read(tokens)[0], model.table(), codec, tokens):
         total.index_add_(0, rows, losses)
     return total
 
 
-def _losses(model: Generator, codec: Codec, tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def _cut(tokens: Tensor) -> Tensor:
+    """Without the columns that are padding in every row."""
+    return tokens[:, : int((tokens != PAD).sum(1).max())]
+
+
+def _losses(hidden: Tensor, table: Tensor, codec: Codec, tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Sequence and -log p of every token that was a choice, those with the same legal tokens together."""
-    longest = int((tokens != PAD).sum(1).max())
-    tokens = tokens[:, :longest]
-    table = model.table()
-    inputs = tokens[:, : min(longest - 1, codec.steps)].clamp(min=0)
-    hidden = model.hidden(F.embedding(inputs, table))
+    longest = tokens.shape[1]
     for (low, high), positions in choices(codec).items():
         within = torch.tensor([p for p in positions if p < longest], device=tokens.device)
         if not len(within):

@@ -15,7 +15,7 @@ from edgegen.errors import EdgegenError, UsageError
 from edgegen.models.adapt import adapt, learn_labels
 from edgegen.readers import read_flows
 from edgegen.split import Split, split
-from edgegen.trainer import ADAPTED, FRESH, Trainer
+from edgegen.trainer import ADAPTED, FRESH, RECIPES, Trainer
 
 
 def train(
@@ -35,8 +35,8 @@ def train(
 ) -> Path:
     """Train a model on the flows of `flows_path` and leave the best of its epochs in the folder `run`.
 
-    Ends after `epochs` (where neither is given 18, 12 under 10,000 flows, 8 with `init`), after `minutes`, or when
-    the validation loss has not fallen for four epochs. `resume` goes on after the last whole epoch, and on the same
+    Ends after `epochs` (where neither is given those of its recipe, see trainer.py), after `minutes`, or when the
+    validation loss has not fallen for some epochs. `resume` goes on after the last whole epoch, and on the same
     machine ends with the weights of an unbroken run, bit for bit, unless `minutes` is given.
 
     init:     a run that knows other labels. What it lacks of the new ones is learned first, with all else as it
@@ -46,7 +46,7 @@ def train(
     """
     if threads:
         torch.set_num_threads(threads)
-    recipe = ADAPTED if init else FRESH
+    recipe = ADAPTED if init else RECIPES.get(arch, FRESH)
     flows = read_flows(flows_path)
     if epochs is None and minutes is None:
         epochs = recipe.epochs_of(len(flows))

@@ -15,9 +15,8 @@ from edgegen.errors import EdgegenError
 from edgegen.evaluate.likelihood import nats_per_token
 from edgegen.flow import Flow
 from edgegen.models import Generator
-from edgegen.sequences import PAD, encode, nats
+from edgegen.sequences import PAD, encode, objective
 
-PATIENCE = 4
 # Batches whose flows are sorted by length together: little padding, and still a new mix in every epoch.
 WINDOW = 16
 # Share of the training over which the learning rate rises.
@@ -26,28 +25,34 @@ WEIGHT_DECAY = 0.05
 CLIP = 1.0
 # A matrix by shape, but not by meaning: decay would pull it to a value that is nothing special.
 UNDECAYED = ("conv_weight",)
-
-
-# Fewer flows are learned by heart before a long schedule ends.
-FEW_FLOWS, FEW_EPOCHS = 10_000, 12
+FEW_FLOWS = 10_000
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: the highest learning rate, flows of a batch, epochs of many flows."""
+    """How to train: the highest learning rate, flows of a batch, epochs of many flows and of few.
+
+    patience: epochs after which a validation loss that does not fall ends the training
+    """
 
     learning_rate: float
     batch: int
     epochs: int
+    few_epochs: int
+    patience: int = 4
 
     def epochs_of(self, flows: int) -> int:
         """Epochs where nobody says how many, by the number of flows."""
-        return min(self.epochs, FEW_EPOCHS) if flows < FEW_FLOWS else self.epochs
+        return self.few_epochs if flows < FEW_FLOWS else self.epochs
 
 
-# A model from nothing, and one that knows other labels already.
-FRESH = Recipe(learning_rate=2e-3, batch=64, epochs=18)
-ADAPTED = Recipe(learning_rate=1e-3, batch=32, epochs=8)
+# A model from nothing: few flows are learned by heart before a long schedule ends.
+FRESH = Recipe(learning_rate=2e-3, batch=64, epochs=18, few_epochs=12)
+# One that knows other labels already.
+ADAPTED = Recipe(learning_rate=1e-3, batch=32, epochs=8, few_epochs=8)
+# One that refines whole flows: an epoch shows it each of them at one time of many.
+REFINED = Recipe(learning_rate=2e-3, batch=128, epochs=40, few_epochs=90, patience=90)
+RECIPES = {"diffusion": REFINED}
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,7 @@ class Trainer:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = "bf16" if _has_bf16(self.device) else "fp32"
         self.model = model.to(self.device)
-        self.codec, self.validation, self.seed, self.batch = codec, validation, seed, recipe.batch
+        self.codec, self.validation, self.seed, self.recipe = codec, validation, seed, recipe
         self.tokens = encode(codec, training)
         self.lengths = (self.tokens != PAD).sum(1)
         self.optimiser = _optimiser(self.model, recipe.learning_rate)
@@ -102,7 +107,7 @@ class Trainer:
     def over(self) -> bool:
         """Whether the schedule is through, or the validation loss has stopped falling."""
         done = len(self.history)
-        stalled = self.best is not None and done - self.best["epoch"] >= PATIENCE
+        stalled = self.best is not None and done - self.best["epoch"] >= self.recipe.patience
         seconds = sum(record["seconds"] for record in self.history)
         return stalled or self.schedule.progress(done * self.schedule.steps_per_epoch, seconds) >= 1.0
 
@@ -148,9 +153,9 @@ class Trainer:
         """Indices of the training flows in batches of similar length, in a random order."""
         order = torch.randperm(len(self.lengths))
         sorted_windows = [
-            window[self.lengths[window].argsort(stable=True)] for window in order.split(WINDOW * self.batch)
+            window[self.lengths[window].argsort(stable=True)] for window in order.split(WINDOW * self.recipe.batch)
         ]
-        batches = torch.cat(sorted_windows).split(self.batch)
+        batches = torch.cat(sorted_windows).split(self.recipe.batch)
         return [batches[i] for i in torch.randperm(len(batches))]
 
     def update(self, batch: Tensor, learning_rate: float) -> Tensor:
@@ -158,9 +163,9 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            losses = nats(self.model, self.codec, self.tokens[batch].to(self.device))
+            losses, besides = objective(self.model, self.codec, self.tokens[batch].to(self.device))
         self.optimiser.zero_grad()
-        losses.mean().backward()
+        (losses.mean() + besides).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         self.optimiser.step()
         return losses.detach()

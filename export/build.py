@@ -90,7 +90,8 @@ def export(run: Path, out: Path, names: tuple[str, ...] = (), say: Say = lambda 
             files[described[target.name].executable] = executable
             files[described[target.name].library] = built[target.name].library
         sizes = config["model"] | {"parameters": sum(p.numel() for p in model.parameters()), "precision": "int8"}
-        manifest = Manifest(model.config.arch, codec, golden, described, sizes, _provenance(run, config))
+        loop = bundles.REFINEMENT if model.refinements else bundles.AUTOREGRESSIVE
+        manifest = Manifest(model.config.arch, codec, golden, described, sizes, _provenance(run, config), loop)
         files["card.md"] = card(manifest, checks, files).encode()
         return Exported(bundles.write_bundle(out, files, manifest), checks)
 
@@ -124,7 +125,7 @@ def _library(int8: Path, codec: Codec, model: Generator, target: Target, folder:
     for variant, steps in programs.items():
         objects.append(folder / f"{variant.name}.o")
         compile_kernels(steps, target, variant, objects[-1])
-    emit(programs, codec, model.config.vocabulary, folder)
+    emit(programs, codec, model.config.vocabulary, model.refinements, folder)
     say(f"library for {target.name}")
     return _Built(link_library(folder, objects, target), objects)
 
@@ -132,10 +133,9 @@ def _library(int8: Path, codec: Codec, model: Generator, target: Target, folder:
 def _gate(model: Generator, codec: Codec, fp32: Path, int8: Path, library: Path) -> list[Check]:
     wide, narrow = (NativeEngine(library, codec, width) for width in (WIDTHS[-1], 1))
     try:
-        prompts = collect(wide, codec, Request(FLOWS, GOLDEN_SEED))
-        checks = compare(model, codec, fp32, int8, wide, prompts)
-        alone = collect(narrow, codec, Request(GOLDEN_COUNT, GOLDEN_SEED))
-        same = np.mean((alone.tokens == prompts.tokens[:GOLDEN_COUNT]).all(1))
+        checks = compare(model, codec, fp32, int8, wide, Request(FLOWS, GOLDEN_SEED))
+        together, alone = (collect(engine, codec, Request(GOLDEN_COUNT, GOLDEN_SEED)) for engine in (wide, narrow))
+        same = np.mean((alone.tokens == together.tokens).all(1))
         checks.append(Check(f"same flow alone and in a batch of {wide.width}", float(same), 1.0, bool(same == 1.0)))
     finally:
         wide.close()

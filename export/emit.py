@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from edgegen.codec import Codec
 from edgegen.export.compile import symbol
 from edgegen.export.device.sources import codec_source
-from edgegen.export.lower import Call, Program, Tensor
+from edgegen.export.lower import HEAD, Call, Program, Tensor
 from edgegen.export.plan import Plan, aligned, plan
 from edgegen.export.targets import Variant
 
@@ -73,7 +73,7 @@ class Weights:
         path.write_bytes(b"".join(self.parts))
 
 
-def emit(programs: Programs, codec: Codec, vocabulary: int, folder: Path) -> None:
+def emit(programs: Programs, codec: Codec, vocabulary: int, refinements: int, folder: Path) -> None:
     """Writes model.c and weights.bin into `folder`."""
     weights = Weights()
     parts = [HEADER]
@@ -81,7 +81,7 @@ def emit(programs: Programs, codec: Codec, vocabulary: int, folder: Path) -> Non
         for program in steps:
             places = {name: weights.place(array) for name, array in program.constants.items()}
             parts += [*_declarations(program, variant), _step(program, plan(program), places, variant)]
-    parts += [codec_source(codec, vocabulary), _entry_points(programs)]
+    parts += [codec_source(codec, vocabulary, refinements), _entry_points(programs)]
     (folder / "model.c").write_text("\n".join(parts))
     weights.write(folder / "weights.bin")
 
@@ -135,7 +135,7 @@ struct state {{
 {states}
 static const struct width {{
     int width;
-    size_t memory, token, position, rows, legal, logits;
+    size_t memory, token, position, rows, asked, outputs, legal, logits;
     const struct state *states;
     step_function *step[VARIANTS];
 }} widths[] = {{
@@ -176,7 +176,7 @@ size_t edgegen_model_memory(int width) {{
     return w ? w->memory : 0;
 }}
 
-const float *edgegen_model_step(int width, void *memory, int32_t rows, const int32_t *tokens,
+const float *edgegen_model_step(int width, void *memory, int32_t rows, int32_t asked, const int32_t *tokens,
                                 const int32_t *positions, const int32_t *legal, uint64_t *laps) {{
     const struct width *w = find(width);
     if (!w || !edgegen_variant()) return NULL;
@@ -184,8 +184,11 @@ const float *edgegen_model_step(int width, void *memory, int32_t rows, const int
     int64_t *token = (int64_t *)(m + w->token), *position = (int64_t *)(m + w->position);
     for (int i = 0; i < rows; i++) token[i] = tokens[i];
     for (int i = 0; i < rows; i++) position[i] = positions[i];
+    const int32_t outputs = asked * edgegen_outputs();
     memcpy(m + w->rows, &rows, sizeof rows);
-    memcpy(m + w->legal, legal, 2 * sizeof *legal * (size_t)rows);
+    memcpy(m + w->asked, &asked, sizeof asked);
+    memcpy(m + w->outputs, &outputs, sizeof outputs);
+    memcpy(m + w->legal, legal, 2 * sizeof *legal * (size_t)outputs);
     w->step[chosen](m, laps);
     return (const float *)(m + w->logits);
 }}
@@ -209,11 +212,11 @@ void edgegen_model_move(int width, void *memory, int from, int to) {{
 
 
 def _width(program: Program, plan: Plan, variants: list[Variant]) -> str:
-    ids = ", ".join(str(plan.offsets[tensor.name]) for tensor in (*program.inputs[:4], program.logits))
+    ids = ", ".join(str(plan.offsets[tensor.name]) for tensor in (*program.inputs[: len(HEAD)], program.logits))
     steps = ", ".join(_step_name(program, variant) for variant in variants)
     return f"    {{{program.width}, {plan.total}, {ids}, states_w{program.width}, {{{steps}}}}},\n"
 
 
 def _states(program: Program, plan: Plan) -> str:
-    places = "".join(f"{{{plan.offsets[t.name]}, {t.bytes // program.width}}}, " for t in program.inputs[4:])
+    places = "".join(f"{{{plan.offsets[t.name]}, {t.bytes // program.width}}}, " for t in program.states)
     return f"static const struct state states_w{program.width}[] = {{{places}{{0, 0}}}};\n"

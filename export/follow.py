@@ -19,6 +19,8 @@ LAYOUTS: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
     "key": lambda x, shape: x.reshape(shape[0], shape[1] // LANES, shape[2], LANES).swapaxes(2, 3),
     "value": lambda x, shape: x,
     "conv": lambda x, shape: x.reshape(shape[0], shape[2], shape[1]).swapaxes(1, 2),
+    "codes": lambda x, shape: x,
+    "expected": lambda x, shape: x,
     "ssm": lambda x, shape: x.reshape(shape[0], shape[1] // LANES, shape[2], LANES).swapaxes(2, 3),
 }
 
@@ -33,12 +35,18 @@ class Follower:
         self.engine, self.width = engine, engine.width
         self.graph = OnnxStepper(str(path), engine.width)
 
+    @property
+    def noise_size(self) -> int:
+        return self.engine.noise_size
+
+    def start(self, noise: NDArray[np.float32]) -> None:
+        self.engine.start(noise)
+
     def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Logits (width, vocabulary) of the graph."""
+        """Logits of the graph."""
         held = self.engine.states()
         for (name, state), memory in zip(self.graph.states.items(), held, strict=True):
-            kind, _, _ = name.rpartition("_")
-            found = LAYOUTS[kind](memory.view(state.dtype), state.shape)
+            found = LAYOUTS[name.rsplit("_", 1)[0]](memory.view(state.dtype), state.shape)
             self.graph.states[name] = np.ascontiguousarray(found.reshape(state.shape))
         self.engine.step(tokens, positions)
         return self.graph.step(tokens, positions)

@@ -17,7 +17,7 @@ from onnx import NodeProto, helper, numpy_helper
 
 DOMAIN = "edgegen"
 # Standard operators that may stay: they only move numbers, so they give the same bits anywhere.
-MOVES = {"Split", "Transpose"}
+MOVES = {"Reshape", "Split", "Transpose"}
 COMMUTATIVE = {"Add", "Max", "Mul"}
 FLOAT, INT8 = onnx.TensorProto.FLOAT, onnx.TensorProto.INT8
 
@@ -206,6 +206,25 @@ y = Mul(sum, gate)
 q, scale = RowQuantise(y)
 """
 
+LOOKUP = """
+y = Gather(table, position, axis=0)
+"""
+
+PATH_QUANTISE = """
+first = Equal(position, 0)
+fresh = Unsqueeze(first, [-1])
+past = Where(fresh, 0.0, expected)
+both = Concat(codes, past, axis=1)
+q, scale = RowQuantise(both)
+"""
+
+REFINE = """
+way = Sub(expected, codes)
+share = Gather(shares, position, axis=0)
+part = Mul(way, share)
+next_codes = Add(codes, part)
+"""
+
 LINEAR_INPUTS = ("q", "scale", "weight", "weight_scale")
 
 # In this order: later patterns are written in terms of earlier ones.
@@ -233,42 +252,76 @@ PATTERNS = (
         ("q", "scale", "next_ssm"),
         SCAN_QUANTISE,
     ),
+    Pattern("PathQuantise", ("codes", "expected", "position"), ("q", "scale"), PATH_QUANTISE),
+    Pattern("Refine", ("expected", "codes", "shares", "position"), ("next_codes",), REFINE),
+    Pattern("Lookup", ("table", "position"), ("y",), LOOKUP),
 )
 
 
-ROWS, LEGAL = "rows", "legal"
+# Inputs that fusing adds to the graph, in this order, after token and position.
+ROWS, ASKED, OUTPUTS, LEGAL = "rows", "asked", "outputs", "legal"
 
 
 def fuse(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with every match of every pattern replaced by its fused operator.
 
-    The product that gives the logits becomes a Head, which has one input more: legal int32 (batch, 2), the tokens
-    low .. high - 1 whose logits are wanted of a row. And every fused operator has rows int32 (1,) as its last input:
-    how many rows of the batch hold a flow, the first ones. The new graph asks for both after token and position.
+    The product that gives the logits becomes a Head, which has one input more: legal int32 (outputs, 2), the tokens
+    low .. high - 1 whose logits are wanted of a row. And every fused operator has as its last input how many rows it
+    is to compute, the first ones, int32 (1,): `rows` of them hold a flow; where a step refines whole flows, what only
+    the logits need is computed for `asked` of them, all or none, and a row of logits for each of their `outputs`.
     """
     nodes = list(model.graph.node)
     constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if len(t.raw_data) <= 64}
     results = [value.name for value in model.graph.output]
     for pattern in PATTERNS:
         nodes = _replace(pattern, nodes, constants, results)
-    token, position, *states = model.graph.input
-    inputs = [token, position, *_head(nodes, results[0]), *states]
+    _mark_head(nodes, results[0])
+    counts = _counts(nodes, results)
     for node in nodes:
         if node.domain == DOMAIN:
-            node.input.append(ROWS)
-    graph = helper.make_graph(nodes, model.graph.name, inputs, model.graph.output, list(model.graph.initializer))
+            node.input.append(counts[node.output[0]])
+    token, position, *states = model.graph.input
+    shapes: dict[str, list[Any]] = {ROWS: [1], ASKED: [1], OUTPUTS: [1], LEGAL: [OUTPUTS, 2]}
+    added = [helper.make_tensor_value_info(name, onnx.TensorProto.INT32, shape) for name, shape in shapes.items()]
+    graph = helper.make_graph(
+        nodes,
+        model.graph.name,
+        [token, position, *added, *states],
+        model.graph.output,
+        list(model.graph.initializer),
+    )
     opsets = [*model.opset_import, helper.make_opsetid(DOMAIN, 1)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=model.ir_version)
 
 
-def _head(nodes: list[NodeProto], logits: str) -> list[onnx.ValueInfoProto]:
-    """Turns the product that gives the logits into a Head; the inputs that this adds to the graph."""
-    found = [node for node in nodes if node.op_type == "Linear" and node.output[0] == logits]
-    for node in found:
-        node.op_type = "Head"
-        node.input.append(LEGAL)
-    shapes = {ROWS: [1], **({LEGAL: ["batch", 2]} if found else {})}
-    return [helper.make_tensor_value_info(name, onnx.TensorProto.INT32, shape) for name, shape in shapes.items()]
+def outputs_of(model: onnx.ModelProto) -> int:
+    """Rows of logits that a step gives for a row of the batch: 1, or one for each position of a flow."""
+    _, *positions, _ = model.graph.output[0].type.tensor_type.shape.dim
+    return int(positions[0].dim_value) if positions else 1
+
+
+def _mark_head(nodes: list[NodeProto], logits: str) -> None:
+    """Turns the product that gives the logits into a Head."""
+    views = {node.output[0]: node.input[0] for node in nodes if node.op_type == "Reshape"}
+    for node in nodes:
+        if node.op_type == "Linear" and node.output[0] in (logits, views.get(logits)):
+            node.op_type = "Head"
+            node.input.append(LEGAL)
+
+
+def _counts(nodes: list[NodeProto], results: list[str]) -> dict[str, str]:
+    """First output of a node -> which of the counts says how many rows it computes."""
+    logits, *states = results
+    kept = {node.output[0] for node in _in_order(nodes, states)}
+    many: set[str] = set()
+    for node in nodes:
+        if node.op_type == "Reshape" or many & set(node.input):
+            many |= set(node.output)
+    refining = logits in many
+    return {
+        name: ROWS if not refining or name in kept else OUTPUTS if name in many else ASKED
+        for name in (node.output[0] for node in nodes)
+    }
 
 
 def strays(fused: onnx.ModelProto) -> list[str]:

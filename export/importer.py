@@ -15,6 +15,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 from edgegen.errors import EdgegenError
 from edgegen.export import tir
+from edgegen.export.fuse import OUTPUTS, outputs_of
 from edgegen.export.tir import dot
 from edgegen.export.tir.lanes import LANES
 from edgegen.export.tir.products import DOTS
@@ -52,11 +53,12 @@ class Importer:
         name = self.bb.add_func(kernel, str(kernel.attrs["global_symbol"]))
         types = [relax.TensorType(shape, dtype) for shape, dtype in writes]
         every = [self.rows, *reads]
-        if not updates:
-            return relax.call_tir(name, every, types if len(types) > 1 else types[0])
         types += [relax.TensorType(tuple(reads[i].ty.shape), "float32") for i in updates]
+        results = types if len(types) > 1 else types[0]
+        if not updates:
+            return relax.call_tir(name, every, results)
         places = [FRESH] * len(writes) + [i + 1 for i in updates]
-        return relax.op.call_tir_inplace(name, every, places, types)
+        return relax.op.call_tir_inplace(name, every, places, results)
 
     def view(self, value: Relax, shape: tuple[int, ...]) -> Relax:
         """The same memory under another shape."""
@@ -145,6 +147,21 @@ def _scan_quantise(on: Importer) -> Relax:
     return relax.Tuple([results[0], results[1], on.view(results[2], (b, e, n))])
 
 
+def _lookup(on: Importer) -> Relax:
+    (r, d), (b,) = on.shape(0), on.shape(1)
+    return on.call(tir.lookup(b, r, d), on.inputs, [((b, d), "float32")])
+
+
+def _path_quantise(on: Importer) -> Relax:
+    b, n = on.shape(0)
+    return on.call(tir.path_quantise(b, n, on.zero), on.inputs, _rows(b, 2 * n))
+
+
+def _refine(on: Importer) -> Relax:
+    (b, n), (r, _) = on.shape(1), on.shape(2)
+    return on.call(tir.refine(b, n, r), on.inputs, [], updates=(1,))
+
+
 CONVERSIONS: dict[str, Callable[[Importer], Relax]] = {
     "AddedLinear": _linear,
     "AttentionQuantise": _attention_quantise,
@@ -153,7 +170,10 @@ CONVERSIONS: dict[str, Callable[[Importer], Relax]] = {
     "GateQuantise": _gate_quantise,
     "Head": _head,
     "Linear": _linear,
+    "Lookup": _lookup,
     "NormQuantise": _norm_quantise,
+    "PathQuantise": _path_quantise,
+    "Refine": _refine,
     "RowQuantise": _row_quantise,
     "ScanQuantise": _scan_quantise,
     "SoftplusLinear": _softplus_linear,
@@ -180,7 +200,11 @@ def _conversions(instructions: str) -> Iterator[None]:
 
 def import_step(model: onnx.ModelProto, width: int, instructions: str) -> tvm.IRModule:
     """The Relax module of a fused step graph at batch `width`, its products in `instructions` (tir.products.DOTS)."""
-    # The one dimension without a number is the batch.
-    shapes = {v.name: [d.dim_value or width for d in v.type.tensor_type.shape.dim] for v in model.graph.input}
+    # A dimension without a number is the batch, or as many times the batch as a step has outputs.
+    sizes = {OUTPUTS: width * outputs_of(model)}
+    shapes = {
+        v.name: [d.dim_value or sizes.get(d.dim_param, width) for d in v.type.tensor_type.shape.dim]
+        for v in model.graph.input
+    }
     with _conversions(instructions):
         return onnx_frontend.from_onnx(model, shape_dict=shapes)

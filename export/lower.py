@@ -16,7 +16,7 @@ from tvm import relax
 from tvm.relax import transform as passes
 
 from edgegen.errors import EdgegenError
-from edgegen.export.fuse import LEGAL, ROWS, strays
+from edgegen.export.fuse import ASKED, LEGAL, OUTPUTS, ROWS, strays
 from edgegen.export.importer import import_step
 
 
@@ -43,6 +43,10 @@ class Call:
     writes: tuple[Tensor, ...]
 
 
+# The inputs of every step, before its states.
+HEAD = ("token", "position", ROWS, ASKED, OUTPUTS, LEGAL)
+
+
 @dataclass(frozen=True)
 class Program:
     """One step at one batch width.
@@ -50,8 +54,8 @@ class Program:
     kernels:   PrimFuncs by name, for any target
     calls:     in order
     constants: name -> array
-    inputs:    token, position, rows, legal (see fuse), then the states, which the calls update in place
-    logits:    (width, vocabulary)
+    inputs:    token, position, the counts and legal (see fuse), then the states, which the calls update in place
+    logits:    (width, vocabulary), or (width, steps, vocabulary)
     """
 
     width: int
@@ -60,6 +64,10 @@ class Program:
     constants: dict[str, NDArray[Any]]
     inputs: tuple[Tensor, ...]
     logits: Tensor
+
+    @property
+    def states(self) -> tuple[Tensor, ...]:
+        return self.inputs[len(HEAD) :]
 
 
 def lower(fused: onnx.ModelProto, width: int, instructions: str) -> Program:
@@ -102,17 +110,23 @@ class _Walk:
             for binding in block.bindings:
                 self.bound[binding.var] = self._value(binding.value)
         logits, *states = self._value(main.body.body)
-        if [tensor.name for tensor in inputs[:4]] != ["token", "position", ROWS, LEGAL]:
+        if not any(tensor.name == LEGAL for call in self.calls for tensor in call.reads):
             raise EdgegenError("the step graph does not end in a product that gives the logits")
-        if [state.name for state in states] != [tensor.name for tensor in inputs[4:]]:
-            raise EdgegenError("the step graph changes a state in a form that no kernel updates in place")
-        calls = tuple(self._with_output(call, logits.name) for call in self.calls)
         output = Tensor(logits.name, "output", logits.shape, logits.dtype)
+        places = {logits.name: output}
+        for state, new in zip(inputs[len(HEAD) :], states, strict=True):
+            if new.name != state.name:
+                self._check_overwritten(state, new)
+                places[new.name] = state
+        calls = tuple(_moved(call, places) for call in self.calls)
         return Program(self.width, self.kernels, calls, self.constants, inputs, output)
 
-    def _with_output(self, call: Call, name: str) -> Call:
-        writes = tuple(Tensor(t.name, "output", t.shape, t.dtype) if t.name == name else t for t in call.writes)
-        return Call(call.kernel, call.reads, writes)
+    def _check_overwritten(self, state: Tensor, new: Tensor) -> None:
+        """A state that no kernel updates in place is written anew, where it lies: nothing may read the old one then."""
+        written = [i for i, call in enumerate(self.calls) if any(t.name == new.name for t in call.writes)]
+        read = [i for i, call in enumerate(self.calls) if any(t.name == state.name for t in call.reads)]
+        if not written or (new.shape, new.dtype) != (state.shape, state.dtype) or max(read, default=-1) >= written[0]:
+            raise EdgegenError("the step graph changes a state in a form that no kernel updates in place")
 
     def _value(self, value: Any) -> Any:
         if isinstance(value, relax.Var):
@@ -156,6 +170,16 @@ class _Walk:
         name = self.by_content.setdefault(key, f"constant_{len(self.by_content)}")
         self.constants[name] = array
         return Tensor(name, "constant", tuple(array.shape), str(array.dtype))
+
+
+def _moved(call: Call, places: dict[str, Tensor]) -> Call:
+    """The call with the memory of some of its tensors, by name, in other places."""
+
+    def moved(tensor: Tensor) -> Tensor:
+        place = places.get(tensor.name)
+        return Tensor(place.name, place.kind, tensor.shape, tensor.dtype) if place else tensor
+
+    return Call(call.kernel, tuple(map(moved, call.reads)), tuple(map(moved, call.writes)))
 
 
 def _shape_and_type(kind: Any) -> tuple[tuple[int, ...], str]:

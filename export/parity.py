@@ -9,14 +9,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from edgegen.codec import Codec
 from edgegen.export.follow import Follower
 from edgegen.models import Generator
-from edgegen.runtime.loop import Sequences, Stepper
+from edgegen.models.stepper import TorchStepper
+from edgegen.runtime.engine import collect
+from edgegen.runtime.loop import Stepper
 from edgegen.runtime.native import NativeEngine
 from edgegen.runtime.onnxruntime import OnnxStepper
+from edgegen.runtime.request import Request
+from edgegen.runtime.sampling import noise
 
 FLOWS = 512  # of up to 32 steps each: over 10,000 steps, however short the flows of some labels are
 
@@ -49,18 +54,25 @@ class Check:
 
 
 def compare(
-    model: Generator, codec: Codec, fp32: Path, int8: Path, engine: NativeEngine, prompts: Sequences
+    model: Generator, codec: Codec, fp32: Path, int8: Path, engine: NativeEngine, request: Request
 ) -> list[Check]:
-    """Runs every form over `prompts` and compares the logits of legal tokens, wherever there was a choice."""
+    """Runs every form over the engine's flows and compares the logits of legal tokens, wherever there was a choice."""
+    prompts = collect(engine, codec, request)
     tokens = prompts.tokens
-    torch_logits = _torch_logits(model, codec, tokens)
-    onnx_fp32 = step_logits(OnnxStepper(str(fp32), len(tokens)), codec, tokens)
-    onnx_int8 = step_logits(OnnxStepper(str(int8), len(tokens)), codec, tokens)
-    compiled = step_logits(engine, codec, tokens)
+
+    def logits_of(stepper: Stepper) -> NDArray[np.float32]:
+        if model.refinements:
+            return refined_logits(stepper, codec, tokens, request, model.refinements)
+        return step_logits(stepper, codec, tokens)
+
+    torch_logits = logits_of(TorchStepper(model, len(tokens))) if model.refinements else _read_logits(model, tokens)
+    onnx_fp32 = logits_of(OnnxStepper(str(fp32), len(tokens)))
+    onnx_int8 = logits_of(OnnxStepper(str(int8), len(tokens)))
+    compiled = logits_of(engine)
     largest = _largest(codec, torch_logits, onnx_fp32, tokens)
     cost = _divergence(codec, onnx_fp32, onnx_int8, tokens)
     own_states, median = agreement_of(codec, onnx_int8, compiled, tokens)
-    stepwise = step_logits(Follower(engine, int8), codec, tokens)
+    stepwise = logits_of(Follower(engine, int8))
     same_states, _ = agreement_of(codec, stepwise, compiled, tokens)
     steps = f"ONNX int8 and the compiled engine, {count_choices(codec, tokens):,} steps"
     return [
@@ -85,10 +97,11 @@ def _at_least(name: str, figure: float, bound: float) -> Check:
     return Check(name, figure, bound, bool(figure >= bound))
 
 
-def _torch_logits(model: Generator, codec: Codec, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+def _read_logits(model: Generator, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+    """The logits of all positions at once: the form that was trained."""
     with torch.inference_mode():
-        inputs = torch.from_numpy(np.maximum(tokens[:, : codec.steps], 0).astype(np.int64))
-        logits: NDArray[np.float32] = model.eval()(inputs).numpy()
+        hidden, _ = model.eval().read(torch.from_numpy(tokens.astype(np.int64)))
+        logits: NDArray[np.float32] = F.linear(hidden, model.table()).numpy()
     return logits
 
 
@@ -106,6 +119,21 @@ def step_logits(stepper: Stepper, codec: Codec, tokens: NDArray[np.int32]) -> ND
             made[start : start + len(part), position] = logits[: len(part)]
     assert made is not None
     return made
+
+
+def refined_logits(
+    stepper: Stepper, codec: Codec, tokens: NDArray[np.int32], request: Request, refinements: int
+) -> NDArray[np.float32]:
+    """Logits (flows, steps, vocabulary) after the last refinement of the flows that `request` asked for."""
+    made = []
+    for start in range(0, len(tokens), stepper.width):
+        part = np.arange(start, start + stepper.width)
+        labels = np.resize(tokens[start : start + stepper.width, 0], stepper.width)
+        stepper.start(noise(request.seed, part.astype(np.uint64) + np.uint64(request.first), stepper.noise_size))
+        for position in range(refinements):
+            logits = stepper.step(labels, np.full(stepper.width, position, np.int32))
+        made.append(logits[: len(tokens) - start])
+    return np.concatenate(made)
 
 
 def choices(codec: Codec, tokens: NDArray[np.int32]) -> list[tuple[int, int, int, NDArray[np.intp]]]:

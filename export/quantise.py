@@ -116,10 +116,11 @@ class _Builder:
         weight, scale = self._weight(node.input[0])
         index, out = node.input[1], node.output[0]
         attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-        self._add(node.op_type, [weight, index], f"{out}_q", **attributes)
-        self._add(node.op_type, [scale, index], f"{out}_scale", **attributes)
-        self._add("Cast", [f"{out}_q"], f"{out}_float", to=TensorProto.FLOAT)
-        self._add("Unsqueeze", [f"{out}_scale", "q_last_axis"], f"{out}_scale_column")
+        # Names of their own: a linear that reads the row quantises it again.
+        self._add(node.op_type, [weight, index], f"{out}_stored", **attributes)
+        self._add(node.op_type, [scale, index], f"{out}_stored_scale", **attributes)
+        self._add("Cast", [f"{out}_stored"], f"{out}_float", to=TensorProto.FLOAT)
+        self._add("Unsqueeze", [f"{out}_stored_scale", "q_last_axis"], f"{out}_scale_column")
         self._add("Mul", [f"{out}_float", f"{out}_scale_column"], out)
 
     def _sigmoid(self, node: NodeProto) -> None:

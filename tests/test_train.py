@@ -57,7 +57,7 @@ def whole(flows: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return short(flows, tmp_path_factory.mktemp("whole") / "run")
 
 
-@pytest.mark.parametrize("arch", ["llama", "mamba"])
+@pytest.mark.parametrize("arch", ["llama", "mamba", "diffusion"])
 def test_it_learns(arch: str, flows: Path, tmp_path: Path) -> None:
     run = short(flows, tmp_path / "run", arch)
     model, codec, config = checkpoint.load(run)

@@ -9,34 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from edgegen.bundle import Bundle
 from edgegen.codec import Codec
 from edgegen.models import Generator
+from edgegen.models.stepper import TorchStepper
 from edgegen.runtime.engine import Engine, How, StepperEngine, collect, open_engine
 from edgegen.runtime.loop import Sequences
 from edgegen.runtime.onnxruntime import OnnxStepper
 from edgegen.runtime.request import Request
 
 FLOWS = 30
-
-
-class TorchStepper:
-    """A model in PyTorch, `width` rows at a time."""
-
-    def __init__(self, model: Generator, width: int) -> None:
-        self.width = width
-        self._model = model.eval()
-        self._state = model.initial_state(width)
-
-    def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Logits (width, vocabulary) from tokens (width,) at positions (width,)."""
-        with torch.inference_mode():
-            token, position = (torch.from_numpy(ids.astype(np.int64)) for ids in (tokens, positions))
-            logits, *state = self._model.step(token, position, *self._state)
-        self._state = tuple(state)
-        return logits.numpy()
 
 
 @dataclass(frozen=True)
@@ -58,7 +41,7 @@ def latencies(model: Generator, bundle: Bundle, flows: int = FLOWS, seed: int = 
     folded = copy.deepcopy(model)
     folded.fold()
     engines: dict[str, Engine] = {
-        "PyTorch fp32": StepperEngine("pytorch", bundle.codec, TorchStepper(folded, 1)),
+        "PyTorch fp32": StepperEngine("pytorch", bundle.codec, TorchStepper(folded, 1), folded.refinements),
         "ONNX Runtime fp32": _onnxruntime(bundle, "model.onnx"),
         "ONNX Runtime int8": _onnxruntime(bundle, "model.int8.onnx"),
         "compiled int8": open_engine(bundle, How("native", 1)),
@@ -72,7 +55,7 @@ def latencies(model: Generator, bundle: Bundle, flows: int = FLOWS, seed: int = 
 
 
 def _onnxruntime(bundle: Bundle, graph: str) -> Engine:
-    return StepperEngine(graph, bundle.codec, OnnxStepper(str(bundle.path / graph), 1))
+    return StepperEngine(graph, bundle.codec, OnnxStepper(str(bundle.path / graph), 1), bundle.manifest.refinements)
 
 
 def _run(engine: Engine, codec: Codec, flows: int, seed: int) -> tuple[float, list[Sequences]]:

@@ -71,7 +71,8 @@ class BundleSubject:
         return None if made is None else np.stack(made, axis=1)
 
     def _nats(self, parts: Sequence[Sequence[Flow]]) -> list[Floats] | None:
-        if this_target() not in self.bundle.manifest.targets:
+        # A generator that refines whole flows has no likelihood to ask for.
+        if this_target() not in self.bundle.manifest.targets or self.bundle.manifest.refinements:
             return None
         from edgegen.runtime.native import NativeEngine
 

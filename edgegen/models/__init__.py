@@ -4,7 +4,7 @@ from typing import Any
 
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError, UsageError
-from edgegen.models import llama, mamba
+from edgegen.models import diffusion, llama, mamba
 from edgegen.models.base import Config, Generator, codec_sizes
 
 __all__ = ["ARCHS", "Config", "Generator", "configure", "create", "from_json"]
@@ -13,6 +13,7 @@ __all__ = ["ARCHS", "Config", "Generator", "configure", "create", "from_json"]
 ARCHS: dict[str, tuple[dict[str, dict[str, int]], Any, Any]] = {
     "llama": (llama.SIZES, llama.LlamaConfig, llama.Llama),
     "mamba": (mamba.SIZES, mamba.MambaConfig, mamba.Mamba),
+    "diffusion": (diffusion.SIZES, diffusion.DiffusionConfig, diffusion.Diffusion),
 }
 
 

@@ -60,6 +60,21 @@ class RMSNorm(nn.Module):
         return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + self.eps) * self.weight
 
 
+class SwiGLU(nn.Module):
+    """x + down(silu(gate) * up) of the normed x, over the last axis."""
+
+    def __init__(self, d: int, ffn: int, dropout: float) -> None:
+        super().__init__()
+        self.ffn_norm = RMSNorm(d)
+        self.gate_up = nn.Linear(d, 2 * ffn, bias=False)
+        self.down = nn.Linear(ffn, d, bias=False)
+        self.dropout = nn.Dropout(dropout)
+
+    def swiglu(self, x: Tensor) -> Tensor:
+        gate, up = self.gate_up(self.ffn_norm(x)).chunk(2, dim=-1)
+        return x + self.dropout(self.down(F.silu(gate) * up))
+
+
 class Generator(nn.Module, ABC):
     """A model of token sequences with one table for embedding and head.
 
@@ -75,7 +90,6 @@ class Generator(nn.Module, ABC):
         self.tokens = nn.Parameter(torch.randn(config.vocabulary, config.d) * 0.02)
         self.coarse: nn.Parameter | None = nn.Parameter(torch.randn(2 * bins, config.d) * 0.02)
         self.register_buffer("coarse_of_packet", torch.cat([pl, bins + pl]), persistent=False)
-        self.norm = RMSNorm(config.d)
         self.dropout = nn.Dropout(config.dropout)
 
     def table(self) -> Tensor:
@@ -91,14 +105,13 @@ class Generator(nn.Module, ABC):
         table = self.table().detach().clone()
         self.tokens, self.coarse = nn.Parameter(table), None
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Logits of the next token, (batch, time, vocabulary), for token ids (batch, time), time <= steps."""
-        table = self.table()
-        return F.linear(self.hidden(F.embedding(tokens, table)), table)
-
     @abstractmethod
-    def hidden(self, x: Tensor) -> Tensor:
-        """Normed output of the last block for embedded tokens x, both (batch, time, d)."""
+    def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """What the table turns into logits, and what else training is to make small, a scalar.
+
+        tokens: sequences (batch, length), what comes after <end> negative
+        The first is (batch, time, d), [:, i] for the token at position i + 1.
+        """
 
     @abstractmethod
     def step(self, token: Tensor, position: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
@@ -112,6 +125,11 @@ class Generator(nn.Module, ABC):
         """What computes the model's own kernels where its weights are; None where torch's are all it needs."""
         return None
 
+    @property
+    def refinements(self) -> int:
+        """How many steps make a whole sequence; 0 where each makes one token."""
+        return 0
+
     @abstractmethod
     def state_names(self) -> list[str]:
         """One name for each state tensor, in the order in which `step` takes and returns them."""
@@ -119,3 +137,25 @@ class Generator(nn.Module, ABC):
     @abstractmethod
     def initial_state(self, batch: int) -> tuple[Tensor, ...]:
         """Zeros of the right shapes, batch first."""
+
+
+class Autoregressive(Generator):
+    """A generator whose step reads one token and foretells the next."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.norm = RMSNorm(config.d)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Logits of the next token, (batch, time, vocabulary), for token ids (batch, time), time <= steps."""
+        table = self.table()
+        return F.linear(self.hidden(F.embedding(tokens, table)), table)
+
+    def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        inputs = tokens[:, : min(tokens.shape[1] - 1, self.config.steps)].clamp(min=0)
+        hidden = self.hidden(F.embedding(inputs, self.table()))
+        return hidden, hidden.new_zeros(())
+
+    @abstractmethod
+    def hidden(self, x: Tensor) -> Tensor:
+        """Normed output of the last block for embedded tokens x, both (batch, time, d)."""

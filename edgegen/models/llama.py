@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgegen.models.base import Config, Generator, RMSNorm
+from edgegen.models.base import Autoregressive, Config, RMSNorm, SwiGLU
 
 ROPE_BASE = 10_000.0
 # Finite, because -inf - -inf is not a number; exp() of it is exactly 0.
@@ -50,21 +50,13 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return torch.cat([low * cos - high * sin, high * cos + low * sin], dim=-1)
 
 
-class Block(nn.Module):
+class Block(SwiGLU):
     def __init__(self, config: LlamaConfig) -> None:
-        super().__init__()
+        super().__init__(config.d, config.ffn, config.dropout)
         self.heads = config.heads
         self.attention_norm = RMSNorm(config.d)
         self.qkv = nn.Linear(config.d, 3 * config.d, bias=False)
         self.out = nn.Linear(config.d, config.d, bias=False)
-        self.ffn_norm = RMSNorm(config.d)
-        self.gate_up = nn.Linear(config.d, 2 * config.ffn, bias=False)
-        self.down = nn.Linear(config.ffn, config.d, bias=False)
-        self.dropout = nn.Dropout(config.dropout)
-
-    def swiglu(self, x: Tensor) -> Tensor:
-        gate, up = self.gate_up(self.ffn_norm(x)).chunk(2, dim=-1)
-        return x + self.dropout(self.down(F.silu(gate) * up))
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """x (b, t, d) to the same; cos, sin (t, k/2)."""
@@ -99,7 +91,7 @@ class Block(nn.Module):
         return self.swiglu(x + self.out(mixed)), key, value
 
 
-class Llama(Generator):
+class Llama(Autoregressive):
     """The model; `step` keeps a key and a value (batch, slots, d) for each layer."""
 
     config: LlamaConfig

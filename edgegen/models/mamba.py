@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from edgegen.kernels import causal_conv1d, path, selective_scan
-from edgegen.models.base import Config, Generator, RMSNorm
+from edgegen.models.base import Autoregressive, Config, RMSNorm
 
 DELTA_RANGE = (1e-3, 1e-1)
 
@@ -104,7 +104,7 @@ class Block(nn.Module):
         return x + self.out_proj(y), window[:, :, 1:], ssm
 
 
-class Mamba(Generator):
+class Mamba(Autoregressive):
     """The model; `step` keeps a layer's last convolution inputs and its state (batch, inner, n)."""
 
     config: MambaConfig

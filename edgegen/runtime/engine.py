@@ -40,8 +40,8 @@ class Engine(Protocol):
 class StepperEngine:
     """The reference loop around any stepper."""
 
-    def __init__(self, name: str, codec: Codec, stepper: Stepper) -> None:
-        self.name = name
+    def __init__(self, name: str, codec: Codec, stepper: Stepper, refinements: int = 0) -> None:
+        self.name, self._refinements = name, refinements
         self._codec = codec
         self._stepper = stepper
         # A stepper has the states of one loop.
@@ -50,7 +50,7 @@ class StepperEngine:
     def stream(self, request: Request) -> Generator[Sequences]:
         for skip in range(0, request.count, CHUNK):
             with self._lock:
-                made = generate_tokens(self._codec, self._stepper, request.part(skip, CHUNK))
+                made = generate_tokens(self._codec, self._stepper, request.part(skip, CHUNK), self._refinements)
             yield made
 
     def close(self) -> None:
@@ -99,7 +99,7 @@ def open_engine(bundle: Bundle, how: How | None = None, flows: int | None = None
     from edgegen.runtime.onnxruntime import OnnxStepper
 
     stepper = OnnxStepper(_step_graph(bundle), _rows(batch or ONNXRUNTIME_BATCH, flows))
-    return StepperEngine("onnxruntime", bundle.codec, stepper)
+    return StepperEngine("onnxruntime", bundle.codec, stepper, bundle.manifest.refinements)
 
 
 def _rows(batch: int, flows: int | None) -> int:

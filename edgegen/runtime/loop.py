@@ -9,19 +9,37 @@ from numpy.typing import NDArray
 from edgegen.codec import Codec
 from edgegen.runtime.philox import TOKENS, words
 from edgegen.runtime.request import Request
-from edgegen.runtime.sampling import best, draw, inverse
+from edgegen.runtime.sampling import best, draw, inverse, noise
 
 PADDING = -1
 
+Ints = NDArray[np.int64]
+
 
 class Stepper(Protocol):
-    """A model that consumes one token per row; it keeps each row's state, and position 0 resets its row."""
+    """A model that keeps a state for each row, which position 0 resets.
+
+    It consumes one token per row; or, where whole flows are refined, each row's label and the number of the refinement,
+    and its rows start from noise.
+    """
 
     @property
     def width(self) -> int: ...
 
     def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Logits (width, vocabulary) for each row's next position; tokens and positions (width,)."""
+        """Logits (width, vocabulary) for each row's next position, or (width, steps, vocabulary) for all positions.
+
+        tokens, positions: (width,)
+        """
+        ...
+
+    @property
+    def noise_size(self) -> int:
+        """Numbers that a row starts from, where flows are refined."""
+        ...
+
+    def start(self, noise: NDArray[np.float32]) -> None:
+        """Put noise (width, noise_size) into the rows; position 0 comes next."""
         ...
 
 
@@ -44,18 +62,25 @@ class Sequences:
         return self.tokens.astype("<i4").tobytes() + self.places.astype("<u4").tobytes()
 
 
-def generate_tokens(codec: Codec, stepper: Stepper, request: Request) -> Sequences:
+def generate_tokens(codec: Codec, stepper: Stepper, request: Request, refinements: int = 0) -> Sequences:
     """The sequences of the flows that are asked for.
 
-    A row whose flow has ended takes the next one; rows beyond the flows asked for step token 0 at position 0.
+    refinements: how many steps make a whole flow; 0 where each makes one token
     """
     request.check(codec)
-    count, width = request.count, stepper.width
-    inverse_temperature = inverse(request.temperature)
-    tokens = np.full((count, codec.length), PADDING, np.int32)
+    tokens = np.full((request.count, codec.length), PADDING, np.int32)
     tokens[:, 0] = codec.label_base + request.label_indices(codec)
-    places = np.zeros((count, codec.length), np.uint32)
+    made = Sequences(tokens, np.zeros((request.count, codec.length), np.uint32))
+    if refinements:
+        _refine(codec, stepper, request, refinements, made)
+    else:
+        _continue(codec, stepper, request, made)
+    return made
 
+
+def _continue(codec: Codec, stepper: Stepper, request: Request, made: Sequences) -> None:
+    """Token by token. A row whose flow has ended takes the next; those beyond the last step token 0 at position 0."""
+    count, width, tokens = request.count, stepper.width, made.tokens
     rows = np.arange(width)
     flow = rows.copy()
     position = np.zeros(width, np.int32)
@@ -67,19 +92,43 @@ def generate_tokens(codec: Codec, stepper: Stepper, request: Request) -> Sequenc
         position[active] += 1
         for at in np.unique(position[active]):
             group = rows[active & (position == at)]
-            low, high = codec.legal(int(at), request.min_packets)
-            if high - low == 1:
-                tokens[flow[group], at] = low
-                continue
-            numbers = flow[group].astype(np.uint64) + np.uint64(request.first)
-            block = words(request.seed, numbers, at, TOKENS)
-            legal = logits[group, low:high]
-            chosen = draw(legal, block[:, 0], inverse_temperature) if inverse_temperature else best(legal)
-            tokens[flow[group], at] = low + chosen
-            places[flow[group], at] = block[:, 1]
+            _draw(codec, request, made, flow[group], int(at), logits[group])
         forced = active & (position == codec.steps)
         tokens[flow[forced], -1] = np.where(tokens[flow[forced], position[forced]] == codec.end, PADDING, codec.end)
         for row in rows[active]:
             if forced[row] or tokens[flow[row], position[row]] == codec.end:
                 flow[row], position[row], waiting = waiting, 0, waiting + 1
-    return Sequences(tokens, places)
+
+
+def _refine(codec: Codec, stepper: Stepper, request: Request, refinements: int, made: Sequences) -> None:
+    """All tokens of a flow at once, out of noise that has been refined some times."""
+    width, tokens = stepper.width, made.tokens
+    for start in range(0, request.count, width):
+        flows = np.arange(start, min(start + width, request.count))
+        current = np.zeros(width, np.int32)
+        current[: len(flows)] = tokens[flows, 0]
+        numbers = np.zeros(width, np.uint64)
+        numbers[: len(flows)] = flows.astype(np.uint64) + np.uint64(request.first)
+        stepper.start(noise(request.seed, numbers, stepper.noise_size))
+        for position in range(refinements):
+            logits = stepper.step(current, np.full(width, position, np.int32))
+        for at in range(1, codec.length):
+            going = flows[tokens[flows, at - 1] != codec.end]
+            flows = going[tokens[going, at - 1] != PADDING]
+            if at == codec.length - 1:
+                tokens[flows, at] = codec.end
+            elif len(flows):
+                _draw(codec, request, made, flows, at, logits[flows - start, at - 1])
+
+
+def _draw(codec: Codec, request: Request, made: Sequences, flows: Ints, at: int, logits: NDArray[np.float32]) -> None:
+    """The tokens at position `at` of `flows` (n,), from the logits (n, vocabulary)."""
+    low, high = codec.legal(at, request.min_packets)
+    if high - low == 1:
+        made.tokens[flows, at] = low
+        return
+    block = words(request.seed, flows.astype(np.uint64) + np.uint64(request.first), at, TOKENS)
+    legal, inverse_temperature = logits[:, low:high], inverse(request.temperature)
+    chosen = draw(legal, block[:, 0], inverse_temperature) if inverse_temperature else best(legal)
+    made.tokens[flows, at] = low + chosen
+    made.places[flows, at] = block[:, 1]

@@ -15,7 +15,7 @@ from edgegen.runtime.engine import CHUNK
 from edgegen.runtime.loop import Sequences
 from edgegen.runtime.request import Request
 
-ABI = 3
+ABI = 4
 _POINTER = ctypes.c_void_p
 
 
@@ -27,7 +27,8 @@ class _CodecHead(ctypes.Structure):
     """The numbers at the head of `struct edgegen_codec` (model.h), all int32."""
 
     _fields_ = _fields(
-        "iat_bins packet_base end label_base labels max_pl max_packets length steps vocabulary", ctypes.c_int32
+        "iat_bins packet_base end label_base labels max_pl max_packets length steps vocabulary refinements",
+        ctypes.c_int32,
     )
 
 
@@ -69,6 +70,7 @@ class NativeEngine:
         self.variant = variant.decode()
         self.codec = codec
         self.vocabulary: int = head.vocabulary
+        self.refinements: int = head.refinements
         self.threads = threads
         self.width = self._library.edgegen_width(batch)
         self._rows = self._library.edgegen_rows_new(self.width)
@@ -102,11 +104,25 @@ class NativeEngine:
             self._library.edgegen_close(stream)
 
     def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Logits (width, vocabulary); tokens and positions (width,); position 0 resets its row."""
+        """See Stepper."""
         token, position = np.ascontiguousarray(tokens, np.int32), np.ascontiguousarray(positions, np.int32)
         logits = self._library.edgegen_step(self._rows, token.ctypes.data, position.ctypes.data)
         view = ctypes.cast(logits, ctypes.POINTER(ctypes.c_float))
-        return np.ctypeslib.as_array(view, (self.width, self.vocabulary)).copy()
+        each = (self.codec.steps, self.vocabulary) if self.refinements else (self.vocabulary,)
+        return np.ctypeslib.as_array(view, (self.width, *each)).copy()
+
+    @property
+    def noise_size(self) -> int:
+        return self.states()[0].shape[1] // 4
+
+    def start(self, noise: NDArray[np.float32]) -> None:
+        """See Stepper."""
+        size = ctypes.c_size_t()
+        place = self._library.edgegen_state(self._rows, 0, ctypes.byref(size))
+        data = np.ascontiguousarray(noise, np.float32)
+        if data.nbytes != self.width * size.value:
+            raise ValueError(f"noise of {data.nbytes} bytes for rows of {size.value}")
+        ctypes.memmove(place, data.ctypes.data, data.nbytes)
 
     def states(self) -> list[NDArray[np.uint8]]:
         """What the last step left behind: the step graph's states in its order, laid out as the kernels like it.

@@ -18,9 +18,9 @@ _TYPES = {
 class OnnxStepper:
     """The step graph in `path`, `width` rows at a time; optimised: after ONNX Runtime's own changes to the graph.
 
-    Inputs: token (batch,) and position (batch,) int64, then states; outputs: logits (batch, vocabulary),
-    then the next states in the same order, each named next_<state>. The graph itself resets a row's states at
-    position 0.
+    Inputs: token (batch,) and position (batch,) int64, then states; outputs: logits (batch, vocabulary) or (batch,
+    steps, vocabulary), then the next states in the same order, each named next_<state>. The graph itself resets a
+    row's states at position 0.
 
     states: by name, (width, ...) each; what the last step left behind, which the next one starts from
     """
@@ -43,6 +43,14 @@ class OnnxStepper:
         states = self._session.get_inputs()[2:]
         self._outputs = ["logits", *(f"next_{state.name}" for state in states)]
         self.states = {state.name: _zeros(state, width) for state in states}
+
+    @property
+    def noise_size(self) -> int:
+        return int(next(iter(self.states.values())).shape[1])
+
+    def start(self, noise: NDArray[np.float32]) -> None:
+        """The first state is what a flow is refined from."""
+        self.states[next(iter(self.states))] = noise
 
     def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
         """Logits (width, vocabulary) from tokens (width,) at positions (width,)."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edgegen.codec import Codec
 from edgegen.errors import UsageError
-from edgegen.runtime.philox import LABELS, words
+from edgegen.runtime.philox import LABELS, NOISE, words
 
 ONE = np.float32(1)
 LOG2_E = np.float32(1.44269502)
@@ -25,6 +25,8 @@ COEFFICIENTS = tuple(np.float32(c) for c in (1 / 720, 1 / 120, 1 / 24, 1 / 6, 0.
 # A logit this far below the best weighs exp(-16) * 2^20 < 1, which is 0.
 FLOOR = np.float32(-16)
 WEIGHT_BITS = 20
+# Of the sum of four bytes.
+NOISE_MEAN, NOISE_SCALE = np.int32(510), np.float32((4 * (256**2 - 1) / 12) ** -0.5)
 HOTTEST, COLDEST = 100.0, 0.01
 
 
@@ -87,3 +89,12 @@ def draw_labels(codec: Codec, seed: int, first: int, count: int) -> NDArray[np.i
     u = words(seed, np.arange(count, dtype=np.uint64) + np.uint64(first), 0, LABELS)[:, 0]
     chosen = np.searchsorted(np.array(label_thresholds(codec)[:-1], np.uint64), u.astype(np.uint64), side="right")
     return chosen.astype(np.int32)
+
+
+def noise(seed: int, flows: NDArray[np.uint64], size: int) -> NDArray[np.float32]:
+    """What the flows (n,) are refined from, (n, size): sums of a word's four bytes, with mean 0 and variance 1."""
+    blocks = -(-size // 4)
+    at = np.tile(np.arange(blocks, dtype=np.uint64), len(flows))
+    drawn = words(seed, np.repeat(flows, blocks), at, NOISE).reshape(len(flows), -1)[:, :size]
+    total = drawn.view(np.uint8).reshape(*drawn.shape, 4).sum(2, dtype=np.int32) - NOISE_MEAN
+    return total.astype(np.float32) * NOISE_SCALE

@@ -21,6 +21,7 @@ struct edgegen_codec {
     int32_t length;     /* positions of the longest sequence: label, packets, end */
     int32_t steps;      /* positions that are ever stepped: 0 .. steps - 1 */
     int32_t vocabulary; /* logits in a row, at least label_base + labels */
+    int32_t refinements; /* steps that make a whole sequence out of noise; 0: each makes one token */
     const int32_t *iat_edges_us;     /* (iat_bins + 1,), NULL where iat_bins is 0 */
     const char *const *label_names;  /* (labels,), UTF-8 */
     const int32_t *label_protos;     /* (labels,) 6, 17, or 0 where unknown */
@@ -39,14 +40,20 @@ const char *edgegen_variant(void);
 /* Bytes of zeroed, 64-byte aligned memory that one instance of `width` rows needs; a multiple of 64. */
 size_t edgegen_model_memory(int width);
 
-/* Consume one token for each of the first `rows` rows and return their logits for the next position,
- * (width, vocabulary), valid until the next step on the same memory. Rows are independent: each is at a position of its
- * own, and position 0 starts a new sequence in its row whatever the row held before. Of a row only the logits of tokens
- * low .. high - 1 are computed, none where the two are equal; the others mean nothing. `width` is one of edgegen_widths.
+/* Rows of logits for each row of a batch: one for the next position, or, where whole sequences are refined, one for each
+ * of the positions 1 .. steps. */
+static inline int32_t edgegen_outputs(void) { return edgegen_codec.refinements ? edgegen_codec.steps : 1; }
+
+/* Consume one token for each of the first `rows` rows and return the logits, (width, outputs, vocabulary), of the first
+ * `asked` of them, valid until the next step on the same memory. Rows are independent: each is at a position of its own,
+ * and position 0 starts a new sequence in its row whatever the row held before. Where whole sequences are refined, the
+ * token is the label's, the position the number of the refinement, and state 0 holds noise at position 0. Of a row of
+ * logits only those of tokens low .. high - 1 are computed, none where the two are equal; the others mean nothing.
+ * `width` is one of edgegen_widths.
  * laps (calls,): NULL, or where the nanoseconds that each call takes are added. */
-const float *edgegen_model_step(int width, void *memory, int32_t rows, const int32_t *tokens /* (rows,) */,
-                                const int32_t *positions /* (rows,) */, const int32_t *legal /* (rows, 2) low, high */,
-                                uint64_t *laps);
+const float *edgegen_model_step(int width, void *memory, int32_t rows, int32_t asked,
+                                const int32_t *tokens /* (rows,) */, const int32_t *positions /* (rows,) */,
+                                const int32_t *legal /* (asked, outputs, 2) low, high */, uint64_t *laps);
 
 /* The model's state number `index`, in the order of the step graph, of all rows: (width, *bytes), laid out as the
  * kernels like it. NULL where there are no more. */

@@ -11,9 +11,9 @@ struct edgegen_rows {
     int width;
     void *model;                         /* edgegen_model_memory(width) bytes */
     struct edgegen_sequence **sequences; /* (width,) NULL for an idle row */
-    int32_t *tokens;                     /* (width,) the last of each sequence */
-    int32_t *positions;                  /* (width,) where it stands */
-    int32_t *legal;                      /* (width, 2) what may follow it, low .. high - 1 */
+    int32_t *tokens;                     /* (width,) the last of each sequence, or its label */
+    int32_t *positions;                  /* (width,) where it stands, or how often it has been refined */
+    int32_t *legal;                      /* (width, outputs, 2) what may follow it, low .. high - 1 */
     uint32_t *weights;                   /* (vocabulary,) */
     uint64_t *laps;                      /* (calls,) nanoseconds, NULL where nobody asks */
 };
@@ -27,7 +27,7 @@ struct edgegen_rows *edgegen_rows_new(int width) {
     rows->sequences = calloc(count, sizeof *rows->sequences);
     rows->tokens = calloc(count, sizeof *rows->tokens);
     rows->positions = calloc(count, sizeof *rows->positions);
-    rows->legal = calloc(count, 2 * sizeof *rows->legal);
+    rows->legal = calloc(count * (size_t)edgegen_outputs(), 2 * sizeof *rows->legal);
     rows->weights = calloc((size_t)edgegen_codec.vocabulary, sizeof *rows->weights);
     if (!rows->model || !rows->sequences || !rows->tokens || !rows->positions || !rows->legal || !rows->weights) {
         edgegen_rows_free(rows);
@@ -78,14 +78,19 @@ void edgegen_rows_start(struct edgegen_rows *rows, int row, struct edgegen_seque
 
 struct edgegen_sequence *edgegen_rows_at(const struct edgegen_rows *rows, int row) { return rows->sequences[row]; }
 
-/* The token at `position` of a sequence, and its place. */
-static int32_t draw(struct edgegen_rows *rows, const float *logits, const int32_t *legal, uint64_t number,
-                    int32_t position, const struct edgegen_controls *controls, uint32_t *place) {
+/* The token at `position` of a sequence, out of low .. high - 1, by its logits (vocabulary,). */
+static int32_t draw(struct edgegen_rows *rows, struct edgegen_sequence *sequence, int32_t position, const int32_t *legal,
+                    const float *logits, const struct edgegen_controls *controls) {
     const int32_t low = legal[0], count = legal[1] - low;
-    const struct edgegen_block block = edgegen_words(controls->seed, number, (uint32_t)position, EDGEGEN_TOKENS);
-    *place = block.word[1];
-    if (controls->temperature == 0) return low + edgegen_best(logits + low, count);
-    return low + edgegen_draw(logits + low, count, block.word[0], 1.0f / controls->temperature, rows->weights);
+    /* What the grammar forces needs no logits: its range is empty. */
+    if (count == 0) return sequence->tokens[position] = low;
+    const struct edgegen_block block =
+        edgegen_words(controls->seed, sequence->number, (uint32_t)position, EDGEGEN_TOKENS);
+    sequence->places[position] = block.word[1];
+    const int32_t chosen = controls->temperature == 0
+                               ? edgegen_best(logits + low, count)
+                               : edgegen_draw(logits + low, count, block.word[0], 1.0f / controls->temperature, rows->weights);
+    return sequence->tokens[position] = low + chosen;
 }
 
 /* Bring the sequences to the first rows, so that a step computes those and no idle ones; how many there are. */
@@ -105,29 +110,74 @@ static int32_t gather(struct edgegen_rows *rows) {
     }
 }
 
+/* What may stand at `position`, so that nothing is computed for what the grammar forces. */
+static void ask(int32_t position, const struct edgegen_controls *controls, int32_t range[2]) {
+    legal(position, controls->min_packets, &range[0], &range[1]);
+    if (range[1] - range[0] == 1) range[1] = range[0];
+}
+
+/* The token after the last of a sequence; whether it is complete then. */
+static bool next_token(struct edgegen_rows *rows, int row, const float *logits, const struct edgegen_controls *controls) {
+    const struct edgegen_codec *codec = &edgegen_codec;
+    struct edgegen_sequence *sequence = rows->sequences[row];
+    const int32_t position = ++rows->positions[row];
+    rows->tokens[row] = draw(rows, sequence, position, &rows->legal[2 * row], logits, controls);
+    if (rows->tokens[row] == codec->end) return true;
+    if (position < codec->steps) return false;
+    sequence->tokens[position + 1] = codec->end;
+    return true;
+}
+
+/* All tokens of a sequence that has been refined often enough. */
+static void all_tokens(struct edgegen_rows *rows, int row, const float *logits, const struct edgegen_controls *controls) {
+    const struct edgegen_codec *codec = &edgegen_codec;
+    struct edgegen_sequence *sequence = rows->sequences[row];
+    for (int32_t position = 1; position <= codec->steps; position++) {
+        const int64_t output = (int64_t)row * codec->steps + position - 1;
+        const int32_t *range = &rows->legal[2 * output];
+        if (draw(rows, sequence, position, range, logits + output * codec->vocabulary, controls) == codec->end) return;
+    }
+    sequence->tokens[codec->length - 1] = codec->end;
+}
+
+/* Noise for the rows that start, and what is wanted of those that end; whether any does. */
+static bool prepare(struct edgegen_rows *rows, int32_t count, const struct edgegen_controls *controls) {
+    const struct edgegen_codec *codec = &edgegen_codec;
+    bool last = false;
+    for (int row = 0; row < count; row++) last |= rows->positions[row] == codec->refinements - 1;
+    for (int row = 0; row < count; row++) {
+        if (rows->positions[row] == 0) {
+            size_t bytes;
+            unsigned char *codes = edgegen_model_state(rows->width, rows->model, 0, &bytes);
+            const int32_t size = (int32_t)(bytes / sizeof(float));
+            edgegen_noise(controls->seed, rows->sequences[row]->number, size, (float *)(codes + (size_t)row * bytes));
+        }
+        for (int32_t i = 0; last && i < codec->steps; i++) {
+            int32_t *range = &rows->legal[2 * (row * codec->steps + i)];
+            if (rows->positions[row] == codec->refinements - 1) ask(i + 1, controls, range);
+            else range[0] = range[1] = 0;
+        }
+    }
+    return last;
+}
+
 void edgegen_rows_advance(struct edgegen_rows *rows, const struct edgegen_controls *controls,
                           void (*finished)(void *context, struct edgegen_sequence *sequence), void *context) {
-    const struct edgegen_codec *codec = &edgegen_codec;
-    const int32_t count = gather(rows);
-    for (int row = 0; row < count; row++) {
-        int32_t *range = &rows->legal[2 * row];
-        legal(rows->positions[row] + 1, controls->min_packets, &range[0], &range[1]);
-        /* What the grammar forces needs no logits. */
-        if (range[1] - range[0] == 1) range[1] = range[0];
-    }
-    const float *logits =
-        edgegen_model_step(rows->width, rows->model, count, rows->tokens, rows->positions, rows->legal, rows->laps);
+    const int32_t refinements = edgegen_codec.refinements, count = gather(rows);
+    int32_t asked = count;
+    if (refinements) asked = prepare(rows, count, controls) ? count : 0;
+    else
+        for (int row = 0; row < count; row++) ask(rows->positions[row] + 1, controls, &rows->legal[2 * row]);
+    const float *logits = edgegen_model_step(rows->width, rows->model, count, asked, rows->tokens, rows->positions,
+                                             rows->legal, rows->laps);
     for (int row = 0; row < count; row++) {
         struct edgegen_sequence *sequence = rows->sequences[row];
-        const int32_t *range = &rows->legal[2 * row], position = ++rows->positions[row];
-        sequence->tokens[position] =
-            range[0] == range[1] ? range[0]
-                                 : draw(rows, logits + (int64_t)row * codec->vocabulary, range, sequence->number,
-                                        position, controls, &sequence->places[position]);
-        rows->tokens[row] = sequence->tokens[position];
-        const bool full = position == codec->steps && rows->tokens[row] != codec->end;
-        if (full) sequence->tokens[position + 1] = codec->end;
-        if (!full && rows->tokens[row] != codec->end) continue;
+        if (refinements) {
+            if (++rows->positions[row] < refinements) continue;
+            all_tokens(rows, row, logits, controls);
+        } else if (!next_token(rows, row, logits + (int64_t)row * edgegen_codec.vocabulary, controls)) {
+            continue;
+        }
         rows->sequences[row] = NULL;
         finished(context, sequence);
     }
@@ -136,11 +186,11 @@ void edgegen_rows_advance(struct edgegen_rows *rows, const struct edgegen_contro
 void edgegen_rows_time(struct edgegen_rows *rows, uint64_t *laps) { rows->laps = laps; }
 
 const float *edgegen_step(struct edgegen_rows *rows, const int32_t *tokens, const int32_t *positions) {
-    for (int row = 0; row < rows->width; row++) {
-        rows->legal[2 * row] = 0;
-        rows->legal[2 * row + 1] = edgegen_codec.vocabulary;
+    for (int64_t i = 0; i < (int64_t)rows->width * edgegen_outputs(); i++) {
+        rows->legal[2 * i] = 0;
+        rows->legal[2 * i + 1] = edgegen_codec.vocabulary;
     }
-    return edgegen_model_step(rows->width, rows->model, rows->width, tokens, positions, rows->legal, NULL);
+    return edgegen_model_step(rows->width, rows->model, rows->width, rows->width, tokens, positions, rows->legal, NULL);
 }
 
 void *edgegen_state(struct edgegen_rows *rows, int index, size_t *bytes) {

@@ -44,14 +44,14 @@ void edgegen_rows_start(struct edgegen_rows *rows, int row, struct edgegen_seque
 /* The sequence in a row, NULL where there is none. */
 struct edgegen_sequence *edgegen_rows_at(const struct edgegen_rows *rows, int row);
 
-/* One token more for every sequence. Those that are complete then leave their row: `finished` is called with each. */
+/* One token more for every sequence, or one refinement. Those that are complete then leave their row: `finished` is called with each. */
 void edgegen_rows_advance(struct edgegen_rows *rows, const struct edgegen_controls *controls,
                           void (*finished)(void *context, struct edgegen_sequence *sequence), void *context);
 
 /* From now on the nanoseconds of each call of a step are added to laps (calls,), as many as edgegen_calls has. */
 void edgegen_rows_time(struct edgegen_rows *rows, uint64_t *laps);
 
-/* One step of all rows, for whoever writes a loop of their own: logits (width, vocabulary). */
+/* One step of all rows, for whoever writes a loop of their own: logits (width, outputs, vocabulary). */
 const float *edgegen_step(struct edgegen_rows *rows, const int32_t *tokens, const int32_t *positions);
 
 /* What a step has left behind: edgegen_model_state of these rows. */

@@ -75,6 +75,19 @@ int32_t edgegen_best(const float *logits, int32_t legal) {
     return 0;
 }
 
+void edgegen_noise(uint64_t seed, uint64_t flow, int32_t count, float *noise) {
+    /* 1 / sqrt(4 * (256^2 - 1) / 12) */
+    const float scale = 0.006765875f;
+    for (int32_t i = 0; i < count; i += 4) {
+        const struct edgegen_block block = edgegen_words(seed, flow, (uint32_t)i / 4, EDGEGEN_NOISE);
+        for (int32_t k = 0; k < 4 && i + k < count; k++) {
+            const uint32_t word = block.word[k];
+            const uint32_t total = (word & 255) + (word >> 8 & 255) + (word >> 16 & 255) + (word >> 24);
+            noise[i + k] = (float)((int32_t)total - 510) * scale;
+        }
+    }
+}
+
 int32_t edgegen_draw_label(uint64_t seed, uint64_t flow) {
     const uint32_t uniform = edgegen_words(seed, flow, 0, EDGEGEN_LABELS).word[0];
     int32_t label = 0;

@@ -15,4 +15,7 @@ int32_t edgegen_best(const float *logits, int32_t legal);
 /* The label of a flow, drawn by the shares of the training flows. */
 int32_t edgegen_draw_label(uint64_t seed, uint64_t flow);
 
+/* What a flow is refined from: sums of a word's four bytes, with mean 0 and variance 1. noise (count,) */
+void edgegen_noise(uint64_t seed, uint64_t flow, int32_t count, float *noise);
+
 #endif

@@ -16,8 +16,11 @@ EXECUTABLE = tuple(FOLDER / name for name in (*ENGINE, *FORMATS, *VERBS))
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"-I{FOLDER}")
 
 
-def codec_source(codec: Codec, vocabulary: int) -> str:
-    """C that defines `edgegen_codec` of model.h; vocabulary: logits in a row, at least codec.size."""
+def codec_source(codec: Codec, vocabulary: int, refinements: int = 0) -> str:
+    """C that defines `edgegen_codec` of model.h.
+
+    vocabulary: logits in a row, at least codec.size; refinements: steps that make a whole flow, 0: each makes one token
+    """
     names = ", ".join(_string(label.name) for label in codec.labels)
     protos = ", ".join(str(label.proto or 0) for label in codec.labels)
     thresholds = ", ".join(f"{threshold}u" for threshold in label_thresholds(codec))
@@ -33,6 +36,7 @@ def codec_source(codec: Codec, vocabulary: int) -> str:
         "length": codec.length,
         "steps": codec.steps,
         "vocabulary": vocabulary,
+        "refinements": refinements,
     }
     lines = [
         '#include "model.h"',

@@ -10,6 +10,7 @@ Shapes: b rows of the batch, d width, e inner width, n state, s slots of the cac
 from edgegen.export.tir.attention import attention_quantise
 from edgegen.export.tir.mamba import conv_quantise, scan_quantise
 from edgegen.export.tir.products import embedding, head, linear
+from edgegen.export.tir.refine import lookup, path_quantise, refine
 from edgegen.export.tir.rows import gate_quantise, norm_quantise, row_quantise
 
 __all__ = [
@@ -19,7 +20,10 @@ __all__ = [
     "gate_quantise",
     "head",
     "linear",
+    "lookup",
     "norm_quantise",
+    "path_quantise",
+    "refine",
     "row_quantise",
     "scan_quantise",
 ]

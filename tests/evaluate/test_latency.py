@@ -5,8 +5,9 @@ torch = pytest.importorskip("torch")
 
 from edgegen import models  # noqa: E402
 from edgegen.codec import Codec, Label  # noqa: E402
-from edgegen.evaluate.latency import TorchStepper, _run, _same  # noqa: E402
+from edgegen.evaluate.latency import _run, _same  # noqa: E402
 from edgegen.models import Generator  # noqa: E402
+from edgegen.models.stepper import TorchStepper  # noqa: E402
 from edgegen.runtime.engine import StepperEngine, collect  # noqa: E402
 from edgegen.runtime.request import Request  # noqa: E402
 

@@ -166,7 +166,8 @@ class Kernels:
 
         rows: how many of its rows hold something; all, where nothing is said
         """
-        every = list(reads) if rows == NO_ROWS else [np.array([rows or writes[0][0][0]], np.int32), *reads]
+        count = rows or (writes[0][0][0] if writes else len(reads[0]))
+        every = list(reads) if rows == NO_ROWS else [np.array([count], np.int32), *reads]
         inputs = [_Guarded(array.shape, array.dtype) for array in every]
         for memory, array in zip(inputs, every, strict=True):
             memory.array[...] = array

@@ -29,7 +29,7 @@ from edgegen.writers import json_line
 
 Forms = Callable[[str, str], Path]
 
-ARCHS = pytest.mark.parametrize("arch", ["llama", "mamba"])
+ARCHS = pytest.mark.parametrize("arch", ["llama", "mamba", "diffusion"])
 EXECUTABLE, LIBRARY = f"{this_target()}/edgegen", f"{this_target()}/libmodel.so"
 PT_INTERP = 3
 # -P: the folder the tests run in holds packages that are installed under other names.
@@ -91,7 +91,7 @@ def test_the_engine_chooses_what_onnxruntime_chooses(bundles: Forms, runs: Forms
     try:
         # Flows the gate has not seen.
         prompts = collect(engine, codec, Request(500, 99))
-        checks = compare(model, codec, path / "model.onnx", path / "model.int8.onnx", engine, prompts)
+        checks = compare(model, codec, path / "model.onnx", path / "model.int8.onnx", engine, Request(500, 99))
     finally:
         engine.close()
     positions = [at for at in range(1, codec.length) if np.diff(codec.legal(at)) > 1]

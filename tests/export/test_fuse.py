@@ -7,12 +7,16 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from edgegen.export.fuse import DOMAIN, LEGAL, ROWS, fuse
+from edgegen.export.fuse import ASKED, DOMAIN, LEGAL, OUTPUTS, ROWS, fuse
 from edgegen.export.quantise import quantise
 
 Graphs = Callable[[str, str], Path]
 
-LAYERS = {("llama", "tiny"): 2, ("llama", "base"): 6, ("mamba", "tiny"): 3}
+LAYERS = {("llama", "tiny"): 2, ("llama", "base"): 6, ("mamba", "tiny"): 3, ("diffusion", "tiny"): 2}
+
+
+# The blocks: the table, the last norm, the head.
+AROUND = ["Embedding", "NormQuantise", "Head"]
 
 
 def operators(model: onnx.ModelProto) -> Counter[str]:
@@ -22,12 +26,16 @@ def operators(model: onnx.ModelProto) -> Counter[str]:
 def expected(arch: str, layers: int) -> dict[str, int]:
     if arch == "llama":
         each = {"AttentionQuantise": 1, "GateQuantise": 1, "NormQuantise": 2, "AddedLinear": 2, "Linear": 2}
-    else:
+    elif arch == "mamba":
         each = {"ConvQuantise": 1, "ScanQuantise": 1, "NormQuantise": 1, "RowQuantise": 1, "SoftplusLinear": 1}
         each |= {"AddedLinear": 1, "Linear": 2}
+    else:
+        each = {"GateQuantise": 1, "NormQuantise": 1, "AddedLinear": 1, "Linear": 1}
+        # Codes, label and time in; expectation, path and the head's vectors out.
+        around = ["PathQuantise", "RowQuantise", "AddedLinear", "AddedLinear", "Lookup", "Linear", "Linear", "Refine"]
+        return dict(Counter({op: layers * n for op, n in each.items()}) + Counter([*around, *AROUND, "RowQuantise"]))
     every = Counter({op: layers * count for op, count in each.items()})
-    # Around the blocks: the table, the last norm, the head.
-    return dict(every + Counter(["Embedding", "NormQuantise", "Head"]))
+    return dict(every + Counter(AROUND))
 
 
 @pytest.mark.parametrize(("arch", "size"), LAYERS)
@@ -37,12 +45,15 @@ def test_every_operator_is_fused(graphs: Graphs, arch: str, size: str) -> None:
     assert operators(fused) == expected(arch, LAYERS[arch, size])
     weights = {t.name for t in model.graph.initializer}
     for node in fused.graph.node:
-        assert node.domain == DOMAIN or node.op_type == "Split" or node.input[0] in weights
-        assert node.domain == DOMAIN or node.op_type in ("Split", "Transpose")
+        assert node.domain == DOMAIN or node.op_type in ("Split", "Reshape") or node.input[0] in weights
+        assert node.domain == DOMAIN or node.op_type in ("Split", "Transpose", "Reshape")
     assert [value.name for value in fused.graph.output] == [value.name for value in model.graph.output]
     token, position, *states = (value.name for value in model.graph.input)
-    assert [value.name for value in fused.graph.input] == [token, position, ROWS, LEGAL, *states]
-    assert all(node.input[-1] == ROWS for node in fused.graph.node if node.domain == DOMAIN)
+    assert [value.name for value in fused.graph.input] == [token, position, ROWS, ASKED, OUTPUTS, LEGAL, *states]
+    counts = Counter(node.input[-1] for node in fused.graph.node if node.domain == DOMAIN)
+    # Only the logits need the vectors that the head reads, and there is one for each position.
+    asked = {ASKED: 1, OUTPUTS: 2} if arch == "diffusion" else {}
+    assert counts == {ROWS: sum(counts.values()) - sum(asked.values())} | asked
 
 
 @pytest.mark.parametrize("arch", ["llama", "mamba"])

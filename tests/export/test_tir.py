@@ -38,6 +38,9 @@ def kernels_of(instructions: str) -> dict[str, Any]:
         "conv_quantise": tir.conv_quantise(ROWS, 20, TAPS, zero),
         "scan_quantise": tir.scan_quantise(ROWS, INNER, STATE, lanes, zero),
         "embedding": tir.embedding(ROWS, 37, 12),
+        "lookup": tir.lookup(ROWS, STEPS, 20),
+        "path_quantise": tir.path_quantise(ROWS, 20, zero),
+        "refine": tir.refine(ROWS, 20, STEPS),
         "head": tir.head(WIDE_ROWS, *HEAD, instructions),
         "wide": tir.linear(WIDE_ROWS, 24, 37, instructions),
     }
@@ -267,6 +270,30 @@ def test_embedding_reads_the_packed_table(kernels: compiled.Kernels) -> None:
     assert (x == table[token].astype(F32) * scale[token, None]).all()
 
 
+def test_lookup(kernels: compiled.Kernels) -> None:
+    table, position = normal(STEPS, 20), np.array([0, 18, 7])
+    (y, *_) = kernels("lookup", [table, position], [((ROWS, 20), F32)])
+    assert (y == table[position]).all()
+
+
+def test_path_quantise(kernels: compiled.Kernels) -> None:
+    """At position 0 whatever was expected before is forgotten, and may be no number."""
+    codes, expected, position = normal(ROWS, 20), normal(ROWS, 20, seed=1), np.array([3, 0, 1])
+    expected[1] = np.nan
+    q, scale, *_ = kernels("path_quantise", [codes, expected, position], int8_row(ROWS, 40))
+    both = np.concatenate([codes, np.where(position[:, None] == 0, F32(0), expected)], axis=1)
+    assert np.abs(levels(kernels, q) * scale - both).max() <= 0.501 * scale.max()
+
+
+def test_refine(kernels: compiled.Kernels) -> None:
+    expected, codes, position = normal(ROWS, 20), normal(ROWS, 20, seed=1), np.array([0, 1, 18])
+    shares = np.linspace(0.1, 1, STEPS, dtype=F32)[:, None]
+    _, moved, *_ = kernels("refine", [expected, codes, shares, position], [])
+    np.testing.assert_allclose(moved, codes + (expected - codes) * shares[position], rtol=1e-6, atol=1e-6)
+    # At the last refinement all of the way is gone.
+    np.testing.assert_allclose(moved[2], expected[2], rtol=1e-6, atol=1e-6)
+
+
 def test_a_width_that_does_not_pack_is_refused() -> None:
     with pytest.raises(EdgegenError, match="multiples of 4"):
         dot.pack(np.zeros((16, 6), I8))
@@ -311,6 +338,12 @@ def cases() -> dict[str, Case]:
         "embedding": (
             [packed(weight_of(12, 37))[0], np.abs(normal(37)), np.array([0, 36, 17])],
             [((ROWS, 12), F32)],
+        ),
+        "lookup": ([normal(STEPS, 20), position], [((ROWS, 20), F32)]),
+        "path_quantise": ([normal(ROWS, 20), normal(ROWS, 20, seed=1), position], int8_row(ROWS, 40)),
+        "refine": (
+            [normal(ROWS, 20), normal(ROWS, 20, seed=1), np.abs(normal(STEPS, 1)) / F32(4), position],
+            [],
         ),
     }
 

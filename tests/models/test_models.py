@@ -10,6 +10,7 @@ from edgegen.errors import EdgegenError, UsageError
 CODEC = Codec((Label("dns", 0.5), Label("web", 0.5)), max_packets=6)
 PARAMETERS = {"tiny": (180_000, 230_000), "base": (1_900_000, 2_100_000)}
 each_arch = pytest.mark.parametrize("arch", models.ARCHS)
+token_by_token = pytest.mark.parametrize("arch", ["llama", "mamba"])
 
 
 def model_of(arch: str, size: str = "tiny", codec: Codec = CODEC) -> models.Generator:
@@ -25,7 +26,7 @@ def test_size(arch: str, size: str) -> None:
     assert low < parameters < high
 
 
-@each_arch
+@token_by_token
 @torch.no_grad()
 def test_step_equals_forward_with_rows_refilled(arch: str) -> None:
     """Rows end at random times and start anew at position 0 while the others go on."""
@@ -58,14 +59,16 @@ def test_step_equals_forward_with_rows_refilled(arch: str) -> None:
 @torch.no_grad()
 def test_state_matches_its_names(arch: str) -> None:
     model = model_of(arch)
+    model.fold()
     state = model.initial_state(3)
     assert len(state) == len(model.state_names()) == len(set(model.state_names()))
     logits, *new = model.step(torch.zeros(3, dtype=torch.int64), torch.zeros(3, dtype=torch.int64), *state)
-    assert logits.shape == (3, model.config.vocabulary)
+    outputs = (CODEC.steps,) if model.refinements else ()
+    assert logits.shape == (3, *outputs, model.config.vocabulary)
     assert [part.shape for part in new] == [part.shape for part in state]
 
 
-@each_arch
+@token_by_token
 @torch.no_grad()
 def test_folding_keeps_the_outputs(arch: str) -> None:
     model = model_of(arch)
@@ -104,7 +107,7 @@ def test_damaged_configuration_is_named(damage: dict[str, object]) -> None:
 
 
 def test_unknown_names_list_the_known_ones() -> None:
-    with pytest.raises(UsageError, match="llama, mamba"):
+    with pytest.raises(UsageError, match="llama, mamba, diffusion"):
         models.configure("gru", "tiny", CODEC)
     with pytest.raises(UsageError, match="tiny, base"):
         models.configure("llama", "huge", CODEC)

@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 
 from edgegen.codec import Codec, Label
 from edgegen.export.device.sources import EXECUTABLE, FLAGS, LIBRARY, codec_source, golden_source
-from edgegen.runtime.loop import generate_tokens
+from edgegen.runtime.loop import Sequences, generate_tokens
 from edgegen.runtime.request import Request
 
 TIMES = Codec((Label("dns", 0.25, 17), Label('a "b"\n\\é?', 0.5, None), Label("https", 0.25, 6)), max_pl=300)
 SMALL = Codec((Label("x", 1.0),), max_packets=3, max_pl=20, iat_edges_us=(0, 1, 1000))
+# The same as SMALL, refined three times.
+REFINED = Codec((Label("x", 0.4), Label("y", 0.6)), max_packets=3, max_pl=20, iat_edges_us=(0, 1, 1000))
 PAPER = Codec((Label("x", 0.1, 6), Label("y", 0.9, 17)), max_packets=10, iat_edges_us=())
-CODECS = {"times": TIMES, "small": SMALL, "paper": PAPER}
+CODECS = {"times": TIMES, "small": SMALL, "paper": PAPER, "refined": REFINED}
+REFINEMENTS = {"refined": 3}
+CODES = 6
 WIDTHS = (1, 4, 8)
 MEMORY, THREADS = "address,undefined", "thread"
 GOLDEN = (11, 3, 40)
@@ -33,26 +37,45 @@ def _mix(h: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 class MockStepper:
-    """Logits are a hash of all tokens of a row so far."""
+    """Logits are a hash of all tokens of a row so far; of a codec that is refined, of its noise and its label."""
+
+    noise_size = CODES
 
     def __init__(self, codec: Codec, width: int) -> None:
         self.width = width
         self.codec = codec
         self.hashes = np.zeros(width, np.uint32)
+        self._start = np.ones(width, np.uint32)
+
+    def start(self, noise: NDArray[np.float32]) -> None:
+        self._start = np.ones(self.width, np.uint32)
+        for column in np.ascontiguousarray(noise.T).view(np.uint32):
+            self._start = _mix(self._start + column)
 
     def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
-        before = np.where(positions == 0, np.uint32(1), self.hashes)
+        before = np.where(positions == 0, self._start, self.hashes)
         self.hashes = _mix(before + tokens.astype(np.uint32) * np.uint32(64) + positions.astype(np.uint32))
+        outputs = self.codec.steps if refinements_of(self.codec) else 1
+        places = np.arange(outputs, dtype=np.uint32)[:, None] * np.uint32(8191)
         ids = np.arange(self.codec.size, dtype=np.uint32)
-        logits = (_mix(self.hashes[:, None] + ids) >> np.uint32(8)).astype(np.float32) * np.float32(2**-21)
-        logits[:, self.codec.end] += np.float32(6)
-        return logits
+        logits = (_mix(self.hashes[:, None, None] + places + ids) >> np.uint32(8)).astype(np.float32)
+        logits *= np.float32(2**-21)
+        logits[:, :, self.codec.end] += np.float32(6)
+        return logits if refinements_of(self.codec) else logits[:, 0]
+
+
+def refinements_of(codec: Codec) -> int:
+    return next((REFINEMENTS.get(name, 0) for name, known in CODECS.items() if known == codec), 0)
+
+
+def sequences(codec: Codec, width: int, request: Request) -> Sequences:
+    """What the numpy loop makes of a request."""
+    return generate_tokens(codec, MockStepper(codec, width), request, refinements_of(codec))
 
 
 def golden_hash(codec: Codec) -> str:
     seed, first, count = GOLDEN
-    request = Request(count, seed, first)
-    return hashlib.sha256(generate_tokens(codec, MockStepper(codec, 8), request).bytes()).hexdigest()
+    return hashlib.sha256(sequences(codec, 8, Request(count, seed, first)).bytes()).hexdigest()
 
 
 @functools.cache
@@ -74,7 +97,7 @@ def build(name: str, shared: bool, sanitize: str = "", golden: str | None = None
         pytest.skip("gcc is missing")
     codec = CODECS[name]
     folder = Path(tempfile.mkdtemp(prefix="edgegen-mock-"))
-    (folder / "codec.c").write_text(codec_source(codec, codec.size))
+    (folder / "codec.c").write_text(codec_source(codec, codec.size, REFINEMENTS.get(name, 0)))
     (folder / "golden.c").write_text(golden_source(*GOLDEN, golden or golden_hash(codec)))
     own = [folder / "codec.c"] + ([] if shared else [folder / "golden.c"])
     flags = ("-fPIC",) if shared else ()

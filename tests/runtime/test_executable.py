@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from edgegen.flow import Flow
 from edgegen.pcap_writer import write_pcap
-from edgegen.runtime.loop import generate_tokens
 from edgegen.runtime.request import Request
 from edgegen.writers import json_line
 
@@ -27,7 +26,7 @@ def run(name: str, *arguments: str, sanitize: str = mock_host.MEMORY) -> subproc
 def flows_of(name: str, request: Request) -> list[Flow]:
     """What the numpy loop and the Python codec make of a request."""
     codec = mock_host.CODECS[name]
-    sequences = generate_tokens(codec, mock_host.MockStepper(codec, 16), request)
+    sequences = mock_host.sequences(codec, 16, request)
     rows = zip(sequences.tokens.tolist(), sequences.places.tolist(), strict=True)
     return [codec.decode(tokens, places) for tokens, places in rows]
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from edgegen.codec import Codec
 from edgegen.errors import UsageError
 from edgegen.runtime.engine import Engine, StepperEngine, collect
-from edgegen.runtime.loop import generate_tokens
 from edgegen.runtime.native import NativeEngine
 from edgegen.runtime.request import Request
 
@@ -21,7 +20,7 @@ from edgegen.runtime.request import Request
 @pytest.mark.parametrize("name", mock_host.CODECS)
 def test_sequences_are_legal_and_of_all_lengths(name: str) -> None:
     codec = mock_host.CODECS[name]
-    sequences = generate_tokens(codec, mock_host.MockStepper(codec, 8), Request(300))
+    sequences = mock_host.sequences(codec, 8, Request(300))
     flows = [codec.decode(t, p) for t, p in zip(sequences.tokens.tolist(), sequences.places.tolist(), strict=True)]
     lengths = {len(flow) for flow in flows}
     assert {1, codec.max_packets} <= lengths
@@ -39,7 +38,7 @@ def test_c_generates_the_same_sequences(name: str, width: int, threads: int, mor
     engine = NativeEngine(mock_host.build(name, shared=True), codec, width, threads)
     assert engine.width == width
     by_c = collect(engine, codec, request)
-    reference = generate_tokens(codec, mock_host.MockStepper(codec, 64), request)
+    reference = mock_host.sequences(codec, 64, request)
     assert np.array_equal(by_c.tokens, reference.tokens)
     assert np.array_equal(by_c.places, reference.places)
 
@@ -49,8 +48,8 @@ def test_c_generates_the_same_sequences(name: str, width: int, threads: int, mor
 def test_a_flow_depends_on_its_number_alone(first: int, seed: int, skip: int, width: int) -> None:
     codec = mock_host.SMALL
     request = Request(30, seed, first)
-    whole = generate_tokens(codec, mock_host.MockStepper(codec, 3), request)
-    part = generate_tokens(codec, mock_host.MockStepper(codec, width), request.part(skip, 30))
+    whole = mock_host.sequences(codec, 3, request)
+    part = mock_host.sequences(codec, width, request.part(skip, 30))
     assert np.array_equal(whole.tokens[skip:], part.tokens)
     assert np.array_equal(whole.places[skip:], part.places)
 
@@ -73,7 +72,7 @@ def test_one_step_gives_the_logits_of_the_mock() -> None:
 def test_no_flow_ends_before_its_packets(name: str) -> None:
     codec = mock_host.CODECS[name]
     for least in (2, codec.max_packets):
-        sequences = generate_tokens(codec, mock_host.MockStepper(codec, 8), Request(200, min_packets=least))
+        sequences = mock_host.sequences(codec, 8, Request(200, min_packets=least))
         lengths = [len(codec.decode(tokens)) for tokens in sequences.tokens.tolist()]
         assert min(lengths) == least
 
@@ -107,7 +106,7 @@ def test_a_request_that_makes_no_sense_is_refused(wrong: Request) -> None:
     with pytest.raises(UsageError):
         next(engine.stream(wrong))
     with pytest.raises(UsageError):
-        generate_tokens(codec, mock_host.MockStepper(codec, 2), wrong)
+        mock_host.sequences(codec, 2, wrong)
 
 
 def test_a_stream_that_is_left_ends_its_threads() -> None:
@@ -124,7 +123,7 @@ def test_a_stream_that_is_left_ends_its_threads() -> None:
 def test_threads_may_have_streams_of_one_engine(name: str) -> None:
     codec = mock_host.CODECS["times"]
     requests = [Request(200, seed) for seed in range(4)]
-    alone = [generate_tokens(codec, mock_host.MockStepper(codec, 8), request).bytes() for request in requests]
+    alone = [mock_host.sequences(codec, 8, request).bytes() for request in requests]
     engine: Engine = StepperEngine("mock", codec, mock_host.MockStepper(codec, 8))
     if name == "native":
         engine = NativeEngine(mock_host.build("times", shared=True), codec, 8)

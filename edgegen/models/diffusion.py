@@ -1,0 +1,158 @@
+"""Flow matching: a whole flow at once, refined from noise in a few steps.
+
+Every position after the label has a code, a point of unit scale in a few dimensions that is a linear map of its token's
+row of the table. Codes mixed with noise move on straight lines from the one (time 0) to the other (time 1):
+
+    x(t) = (1 - t) noise + t code        dx/dt = (E[code | x, t] - x) / (1 - t)        (Lipman et al. 2023)
+
+The network reads all positions together, with what it last expected of them (Chen et al. 2023), and gives two things:
+the expected codes, a regression that the path follows, and for each position a vector from which the head tells
+which token it is. So the vocabulary, most of the arithmetic, is asked once a flow, after the last refinement.
+
+Shapes: b batch, p positions, c width of a code, d width of the table, w width of the network.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from edgegen.models.base import Config, Generator, RMSNorm, SwiGLU
+
+FREQUENCIES, TIME_WIDTH = 16, 64
+# Noise is the sum of four bytes, which is as good as normal here and the same on every processor.
+BYTES, BYTE_VARIANCE = 4, (256**2 - 1) / 12
+
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"d": 24, "layers": 2, "width": 64, "ffn": 112, "code": 8},
+    "base": {"d": 48, "layers": 4, "width": 256, "ffn": 320, "code": 16},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusionConfig(Config):
+    """width, ffn: of the network; code: dimensions of a token's code; refinements: evaluations for a flow."""
+
+    width: int
+    ffn: int
+    code: int
+    refinements: int = 8
+    arch: str = "diffusion"
+
+    @property
+    def end(self) -> int:
+        """The token <end>, which also fills what comes after it."""
+        return self.packet_base + 2 * (self.max_pl + 1)
+
+
+def noise(shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
+    """Sums of four random bytes with mean 0 and variance 1."""
+    total = torch.randint(0, 256, (*shape, BYTES), generator=generator).sum(-1) - 255 * BYTES // 2
+    return total.float() * (BYTES * BYTE_VARIANCE) ** -0.5
+
+
+class Block(SwiGLU):
+    def __init__(self, config: DiffusionConfig) -> None:
+        super().__init__(config.width, config.ffn, config.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.swiglu(x)
+
+
+class Diffusion(Generator):
+    """The model; `step` is one refinement, its states are the codes so far and what they were expected to become."""
+
+    config: DiffusionConfig
+
+    def __init__(self, config: DiffusionConfig) -> None:
+        super().__init__(config)
+        d, w, size = config.d, config.width, config.steps * config.code
+        self.code = nn.Linear(d, config.code, bias=False)
+        self.read_codes = nn.Linear(2 * size, w, bias=False)
+        self.read_label = nn.Linear(d, w, bias=False)
+        self.time = nn.Sequential(nn.Linear(2 * FREQUENCIES, TIME_WIDTH), nn.SiLU(), nn.Linear(TIME_WIDTH, w))
+        self.times: nn.Parameter | None = None
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.norm = RMSNorm(w)
+        self.expect = nn.Linear(w, size, bias=False)
+        self.ask = nn.Linear(w, config.steps * d, bias=False)
+        at = torch.arange(config.refinements)
+        self.register_buffer("shares", 1.0 / (config.refinements - at).float()[:, None], persistent=False)
+        for name, weight in self.blocks.named_parameters():
+            if name.endswith("down.weight"):
+                # Residual branches start smaller, so that the stream does not grow with depth.
+                nn.init.normal_(weight, std=0.06 / (2 * config.layers) ** 0.5)
+
+    def time_rows(self, time: Tensor) -> Tensor:
+        """(b, w) for times (b,) in 0..1."""
+        angle = time[:, None] * 10.0 ** torch.linspace(1, -2, FREQUENCIES, device=time.device)
+        rows: Tensor = self.time(torch.cat([angle.sin(), angle.cos()], dim=1))
+        return rows
+
+    def fold(self) -> None:
+        super().fold()
+        if self.times is None:
+            steps = self.config.refinements
+            self.times = nn.Parameter(self.time_rows(torch.arange(steps) / steps).detach())
+            del self.time
+
+    def trunk(self, x: Tensor, expected: Tensor, label: Tensor, time: Tensor) -> Tensor:
+        """(b, w) from codes and expectation (b, p * c), labels' rows (b, d) and times' rows (b, w)."""
+        h = self.read_codes(torch.cat([x, expected], dim=1)) + (self.read_label(label) + time)
+        for block in self.blocks:
+            h = block(h)
+        return self.norm(h)
+
+    def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors (b, p, d) of the positions of sequences (b, length), and the mean squared error of the regression.
+
+        In training at random times; else at times that are the same at every call, so that losses can be compared.
+        """
+        b, p = len(tokens), self.config.steps
+        generator = None if self.training else torch.Generator().manual_seed(0)
+        table = self.table()
+        filled = F.pad(tokens[:, 1 : 1 + p], (0, max(0, 1 + p - tokens.shape[1])), value=-1)
+        codes = self.codes(table)[torch.where(filled < 0, self.config.end, filled)].flatten(1)
+        start = noise((b, codes.shape[1]), generator).to(codes)
+        order = torch.randperm(b, generator=generator)
+        time = ((torch.rand(1, generator=generator) + order) / b).to(codes) % 1
+        x = (1 - time)[:, None] * start + time[:, None] * codes
+        label, rows = F.embedding(tokens[:, 0], table), self.time_rows(time)
+        with torch.no_grad():
+            known = (torch.rand(b, generator=generator) < 0.5).to(codes)[:, None]
+            expected = known * self.expect(self.trunk(x, torch.zeros_like(x), label, rows))
+        hidden = self.trunk(x, expected, label, rows)
+        error = F.mse_loss(self.expect(hidden), codes.detach())
+        return self.ask(hidden).view(b, p, -1), error
+
+    def codes(self, table: Tensor) -> Tensor:
+        """(vocabulary, c): unit variance, so that a code differs from noise in direction alone."""
+        raw = self.code(table)
+        scaled: Tensor = raw * torch.rsqrt((raw * raw).mean(-1, keepdim=True) + 1e-8)
+        return scaled
+
+    def step(self, token: Tensor, position: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
+        """Refinement `position` of flows with label tokens `token`: logits (b, p, vocabulary), codes, expectation."""
+        x, expected = state
+        assert self.times is not None, "fold() makes the rows of the refinements"
+        table, first = self.table(), (position == 0).unsqueeze(-1)
+        label, time = F.embedding(token, table), F.embedding(position, self.times)
+        hidden = self.trunk(x, torch.where(first, 0.0, expected), label, time)
+        new = self.expect(hidden)
+        x = x + (new - x) * F.embedding(position, self.get_buffer("shares"))
+        vectors = self.ask(hidden).reshape(-1, self.config.d)
+        logits = F.linear(vectors, table).reshape(-1, self.config.steps, self.config.vocabulary)
+        return logits, x, new
+
+    @property
+    def refinements(self) -> int:
+        return self.config.refinements
+
+    def state_names(self) -> list[str]:
+        return ["codes", "expected"]
+
+    def initial_state(self, batch: int) -> tuple[Tensor, ...]:
+        """Zeros; whoever samples puts noise into the codes."""
+        shape = (batch, self.config.steps * self.config.code)
+        return tuple(self.tokens.new_zeros(shape) for _ in self.state_names())

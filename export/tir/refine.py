@@ -1,0 +1,52 @@
+"""What a refinement of a whole flow does besides its linears: read the codes, move them, look a row up.
+
+Shapes: b rows of the batch, n numbers of a flow's codes, r refinements.
+"""
+
+from typing import Any
+
+from tvm import tirx
+from tvm.script.ir_builder import tirx as T
+
+from edgegen.export.maths import f32, fma
+from edgegen.export.tir.lanes import Kernel, each, fill, lanes_of, loop, quantise_row, scratch, store
+
+
+def lookup(b: int, r: int, d: int) -> Any:
+    """y (b, d): row position[i] of table (r, d)."""
+    with Kernel("lookup", b) as kernel:
+        table, position = kernel.tensor("table", (r, d)), kernel.tensor("position", (b,), "int64")
+        y = kernel.tensor("y", (b, d))
+        with loop(kernel.rows) as i, each(d) as k:
+            store(y, table[position[i].astype("int32"), k], i, k)
+    return kernel.function
+
+
+def path_quantise(b: int, n: int, zero: int) -> Any:
+    """codes (b, n) and expected (b, n) side by side, the latter zeros at position 0: q int8 (b, 2 n), scale (b, 1)."""
+    with Kernel("path_quantise", b) as kernel:
+        codes, expected = kernel.tensor("codes", (b, n)), kernel.tensor("expected", (b, n))
+        position = kernel.tensor("position", (b,), "int64")
+        q, scale = kernel.tensor("q", (b, 2 * n), "int8"), kernel.tensor("scale", (b, 1))
+        row, lanes = scratch(2 * n), lanes_of(n)
+        with loop(kernel.rows) as i:
+            fill(row, n, lambda k: codes[i, k])
+            with each(n) as k:
+                store(row, f32(0.0), n + k)
+            start = position[i] == tirx.const(0, "int64")
+            known = tirx.Select(start, tirx.const(0, "int32"), tirx.const(n // lanes, "int32"))
+            with loop(known) as k, T.vectorized(lanes) as lane:
+                store(row, expected[i, k * lanes + lane], n + k * lanes + lane)
+            quantise_row(row, 2 * n, q, scale, i, zero)
+    return kernel.function
+
+
+def refine(b: int, n: int, r: int) -> Any:
+    """codes (b, n) move to expected (b, n) by the share of the way that shares (r, 1) has at position[i]."""
+    with Kernel("refine", b) as kernel:
+        expected, codes = kernel.tensor("expected", (b, n)), kernel.tensor("codes", (b, n))
+        shares, position = kernel.tensor("shares", (r, 1)), kernel.tensor("position", (b,), "int64")
+        with loop(kernel.rows) as i, each(n) as k:
+            share = shares[position[i].astype("int32"), 0]
+            store(codes, fma(expected[i, k] - codes[i, k], share, codes[i, k]), i, k)
+    return kernel.function

@@ -1,0 +1,99 @@
+"""The generator of whole flows: its noise, its codes, what it reads of a sequence, and its path."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from edgegen import models
+from edgegen.codec import Codec, Label
+from edgegen.flow import Flow
+from edgegen.models.diffusion import Diffusion, noise
+from edgegen.runtime import sampling
+from edgegen.sequences import PAD, encode, nats
+
+CODEC = Codec((Label("dns", 0.5), Label("web", 0.5)), max_packets=6)
+FLOWS = [
+    Flow("dns", [40, 90], [0, 1], [0.0, 0.02]),
+    Flow("web", [517, 1400, 1400, 80, 60, 700], [0, 1, 1, 0, 0, 1], [0.0, 0.01, 0.0, 0.3, 2.0, 0.0]),
+]
+
+
+@pytest.fixture
+def model() -> Diffusion:
+    torch.manual_seed(0)
+    made = models.create(models.configure("diffusion", "tiny", CODEC)).eval()
+    assert isinstance(made, Diffusion)
+    return made
+
+
+def test_noise_is_that_of_the_engine() -> None:
+    """As a distribution: what is trained on is what is sampled from."""
+    ours = noise((100_000,), torch.Generator().manual_seed(0))
+    theirs = torch.from_numpy(sampling.noise(7, np.arange(1000, dtype=np.uint64), 100).ravel())
+    levels = torch.from_numpy((np.arange(1021, dtype=np.float32) - 510) * sampling.NOISE_SCALE)
+    for sample in (ours, theirs):
+        assert torch.isin(sample, levels).all()
+        assert abs(sample.mean().item()) < 0.01
+        assert sample.var().item() == pytest.approx(1, abs=0.01)
+
+
+def test_codes_have_the_scale_of_noise(model: Diffusion) -> None:
+    codes = model.codes(model.table())
+    torch.testing.assert_close((codes * codes).mean(1), torch.ones(len(codes)), atol=1e-3, rtol=0)
+
+
+def test_losses_are_of_the_choices_and_the_same_again(model: Diffusion) -> None:
+    tokens = encode(CODEC, FLOWS)
+    losses = nats(model, CODEC, tokens)
+    # A packet each, its time but the first's, and the <end> that the longest does not choose.
+    assert len(losses) == (2 + 1 + 1) + (6 + 5)
+    assert torch.equal(losses, nats(model, CODEC, tokens))
+    assert not torch.equal(losses, nats(model.train(), CODEC, tokens))
+
+
+def test_what_follows_the_end_is_all_the_same(model: Diffusion) -> None:
+    tokens = encode(CODEC, FLOWS[:1])
+    cut = tokens[:, : int((tokens != PAD).sum())]
+    torch.testing.assert_close(model.read(cut), model.read(tokens))
+
+
+def path(model: Diffusion, start: Tensor, label: int) -> list[tuple[Tensor, ...]]:
+    """What every refinement gives."""
+    made: list[tuple[Tensor, ...]] = []
+    state: tuple[Tensor, ...] = (start, torch.full_like(start, 1e6))
+    token = torch.full((len(start),), CODEC.label_base + label)
+    for position in range(model.refinements):
+        made.append(model.step(token, torch.full_like(token, position), *state))
+        state = made[-1][1:]
+    return made
+
+
+@torch.no_grad()
+def test_the_path_ends_where_it_is_expected_to(model: Diffusion) -> None:
+    model.fold()
+    start = noise((3, CODEC.steps * model.config.code))
+    made = path(model, start, 0)
+    _, codes, expected = made[-1]
+    torch.testing.assert_close(codes, expected)
+    _, codes, expected = made[0]
+    torch.testing.assert_close(codes, start + (expected - start) / model.refinements)
+
+
+@torch.no_grad()
+def test_another_label_is_another_path(model: Diffusion) -> None:
+    model.fold()
+    start = noise((1, CODEC.steps * model.config.code))
+    assert not torch.equal(path(model, start, 0)[-1][0], path(model, start, 1)[-1][0])
+
+
+@torch.no_grad()
+def test_folding_keeps_what_is_expected(model: Diffusion) -> None:
+    start = noise((2, CODEC.steps * model.config.code))
+    label, time = model.table()[[CODEC.label_base] * 2], torch.full((2,), 3 / model.refinements)
+    before = model.expect(model.trunk(start, start, label, model.time_rows(time)))
+    model.fold()
+    model.fold()
+    at = torch.full((2,), 3)
+    after = model.step(torch.full((2,), CODEC.label_base), at, start, start)[2]
+    torch.testing.assert_close(after, before)
