@@ -2,9 +2,12 @@
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+# timeout(1) sends its signal twice; who asks again later means it.
+PATIENCE = 1.0  # seconds
 ENDING: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -12,16 +15,23 @@ ENDING: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 def held_signals() -> Iterator[list[int]]:
     """Signals that would end the process are only listed inside the block, and raised again after it.
 
-    A second one of a kind is not held, should a reader that does not read hold up the first.
+    One more of a kind is not held once PATIENCE is over, should a reader that does not read hold up the first.
     """
     held: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield held
         return
 
+    came: dict[int, float] = {}
+
     def hold(number: int, frame: object) -> None:
-        held.append(number)
-        signal.signal(number, before[number])
+        now = time.monotonic()
+        if number not in came:
+            came[number] = now
+            held.append(number)
+        elif now - came[number] > PATIENCE:
+            signal.signal(number, before[number])
+            signal.raise_signal(number)
 
     before = {number: signal.getsignal(number) for number in ENDING}
     # What whoever started us wants ignored (nohup) stays so.

@@ -1,9 +1,12 @@
 import signal
 
+import pytest
+
+from edgegen import signals
 from edgegen.signals import ENDING, held_signals
 
 
-def test_a_signal_waits_until_the_block_has_ended() -> None:
+def test_a_signal_waits_until_the_block_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     came: list[int] = []
     before = {number: signal.signal(number, lambda number, frame: came.append(number)) for number in ENDING}
     try:
@@ -11,6 +14,9 @@ def test_a_signal_waits_until_the_block_has_ended() -> None:
             for number in ENDING:
                 signal.raise_signal(number)
             assert (held, came) == (list(ENDING), [])
+            signal.raise_signal(signal.SIGINT)
+            assert (held, came) == (list(ENDING), [])
+            monkeypatch.setattr(signals, "PATIENCE", 0.0)
             signal.raise_signal(signal.SIGINT)
             assert came == [signal.SIGINT]
         assert came == [signal.SIGINT, *ENDING]

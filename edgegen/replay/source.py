@@ -12,6 +12,7 @@ import sys
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from queue import Queue
@@ -88,6 +89,8 @@ def batches(source: Source, mtu: int, stop: Sequence[int]) -> Generator[list[Fra
     with suppress(OSError):
         fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
     process = context.Process(target=_feed, args=(source, mtu, writer), daemon=True)
+    # Otherwise `start` does it, and clears the mask on the way.
+    resource_tracker.ensure_running()
     # The other process inherits the mask: what a terminal sends to both is for this one, which ends the other.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:

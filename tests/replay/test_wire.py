@@ -1,6 +1,7 @@
 """Whole replays by the command line, out of one end of a veth pair, and what the kernel sees at the other, and when."""
 
 import json
+import os
 import random
 import select
 import signal
@@ -131,22 +132,35 @@ def test_a_bound_on_bits_holds(pair: veth.Veth, receiver: veth.Receiver, tmp_pat
     assert report["seconds"] > 0.95 * sum(map(len, bytes_of(arrived[:-1]))) * 8 / 2e6
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "rate"), [(signal.SIGINT, 0.001), (signal.SIGTERM, 1)])
 def test_a_signal_ends_it_between_two_frames_with_a_report(
-    pair: veth.Veth, receiver: veth.Receiver, bundle: Path, number: signal.Signals
+    pair: veth.Veth, receiver: veth.Receiver, bundle: Path, number: signal.Signals, rate: float
 ) -> None:
-    process = started(pair, bundle, "-o", "json")
-    select.select([receiver.socket], [], [], TIMEOUT)
-    process.send_signal(number)
-    # Whoever still had these pipes, the process that makes the frames, would be waited for.
-    out, err = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 128 + number
-    assert err == f"edgegen: interrupted by signal {number}\n"
-    report, arrived = json.loads(out), receiver.arrived()
-    assert report["stopped_by"] == number
+    process = started(pair, bundle, "--rate", rate, "-o", "json")
+    report, arrived = interrupted(process, receiver, number), receiver.arrived()
     assert report["packets"] == len(arrived) > 0
     flows = generate(bundle, report["packets"])
     assert bytes_of(arrived) == [frame for _, (_, frame) in zip(arrived, frames(flows, MTU), strict=False)]
+
+
+def test_a_signal_ends_a_long_wait(pair: veth.Veth, receiver: veth.Receiver, tmp_path: Path) -> None:
+    write_flows([Flow("slow", [1, 2], [0, 0], [0.0, 3_600.0], UDP)], tmp_path / "flows.jsonl")
+    report = interrupted(started(pair, tmp_path / "flows.jsonl", "-o", "json"), receiver, signal.SIGTERM)
+    assert (report["packets"], report["seconds"]) == (1, 0.0)
+
+
+def interrupted(process: "subprocess.Popen[str]", receiver: veth.Receiver, number: int) -> dict[str, Any]:
+    """The report of a replay that gets a signal after its first frame."""
+    select.select([receiver.socket], [], [], TIMEOUT)
+    # To all of its processes, as a terminal does it, and twice, as timeout(1) does.
+    for _ in range(2):
+        os.killpg(process.pid, number)
+    # Whoever still had these pipes, the process that makes the frames, would be waited for.
+    out, err = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, err) == (128 + number, f"edgegen: interrupted by signal {number}\n")
+    report: dict[str, Any] = json.loads(out)
+    assert report["stopped_by"] == number
+    return report
 
 
 def test_nothing_outlives_a_replay_that_is_killed(pair: veth.Veth, receiver: veth.Receiver, bundle: Path) -> None:
@@ -169,6 +183,5 @@ def test_an_interface_that_goes_down_is_one_sentence(pair: veth.Veth, receiver: 
 
 
 def started(pair: veth.Veth, source: Path, *arguments: object) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        command(pair, source, *arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    edgegen, pipe = command(pair, source, *arguments), subprocess.PIPE
+    return subprocess.Popen(edgegen, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
