@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from edgegen.devices import cpu_fields
+
 # Instruction sets that decide how fast a generator or its training runs.
 FEATURES = (
     "avx2",
@@ -23,7 +25,7 @@ FEATURES = (
 
 def facts(*packages: str) -> dict[str, Any]:
     """Processor, features, cores, memory, load, system, versions of `packages`, and the running command."""
-    cpu = _fields(Path("/proc/cpuinfo"))
+    cpu = cpu_fields()
     flags = (cpu.get("flags") or cpu.get("Features") or "").split()
     return {
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
@@ -35,17 +37,6 @@ def facts(*packages: str) -> dict[str, Any]:
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in packages},
         "command": " ".join(["python", *(Path(word).name if "/" in word else word for word in sys.argv)]),
     }
-
-
-def _fields(path: Path) -> dict[str, str]:
-    """The first `name: value` of each name in a file of /proc; empty where there is no such file."""
-    fields: dict[str, str] = {}
-    if path.is_file():
-        for line in path.read_text().splitlines():
-            name, colon, value = line.partition(":")
-            if colon:
-                fields.setdefault(name.strip(), value.strip())
-    return fields
 
 
 def _version(package: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgegen.errors import EdgegenError, UsageError
+from edgegen.signals import ENDING
 
 # Which extra brings a package of the workshop, for who has only the device side.
 EXTRAS = {
@@ -216,10 +217,12 @@ def bench(
     """Measure latency, throughput and memory of a bundle's executable, here or where it will run."""
     from edgegen.bundle import Bundle
     from edgegen.measure import Workload, measure
-    from edgegen.measure.report import write
+    from edgegen.measure.report import markdown
+    from edgegen.results import check_form, write
 
+    check_form(out)
     workload = Workload(seconds, batch, threads, tuple(label or ()), temperature, min_packets)
-    write(measure(Bundle.open(bundle), on, workload), out)
+    write(measure(Bundle.open(bundle), on, workload), out, markdown)
 
 
 @app.command()
@@ -232,6 +235,46 @@ def verify(
     from edgegen.runtime.engine import verify as verify_bundle
 
     print(f"{bundle}: {verify_bundle(Bundle.open(bundle), engine)}")
+
+
+@app.command()
+def devices(
+    bundle: Annotated[Path | None, typer.Argument(metavar="BUNDLE", help="none: the targets edgegen knows.")] = None,
+    out: Annotated[str, typer.Option("-o", help="md, json, or a file named .md or .json.")] = "md",
+) -> None:
+    """Show this machine, and which targets of a bundle run on it with which kernels."""
+    from edgegen.bundle import Bundle
+    from edgegen.devices import check, markdown
+    from edgegen.devices import devices as find
+    from edgegen.results import check_form, write
+
+    check_form(out)
+    result = find(Bundle.open(bundle) if bundle else None)
+    write(result, out, markdown)
+    check(result)
+
+
+@app.command()
+def replay(
+    source: Annotated[Path, typer.Argument(metavar="FLOWS|BUNDLE", help="A table of flows, or what generates them.")],
+    interface: Annotated[str, typer.Option("--interface", help="The Ethernet interface to send out of.")],
+    rate: Annotated[float, typer.Option(help="2 is twice as fast as the flows' own times.")] = 1.0,
+    mbps: Annotated[float | None, typer.Option(help="Million bits a second at most; none: no bound.")] = None,
+    n: Annotated[int | None, typer.Option("-n", help="Flows; none: all, of a bundle without end.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of a bundle; none: 0.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Labels, of a bundle in turn; none: all there are.")] = None,
+    out: Annotated[str, typer.Option("-o", help="The report: md, json, or a file named .md or .json.")] = "md",
+) -> None:
+    """Send flows out of an interface as Ethernet frames, each at its time, and say how well times were kept."""
+    from edgegen.replay import Pace, Source
+    from edgegen.replay import replay as send
+    from edgegen.replay.report import markdown
+    from edgegen.results import check_form, write
+    from edgegen.signals import held_signals
+
+    check_form(out)
+    with held_signals() as stop:
+        write(send(Source(source, n, seed, tuple(label or ())), interface, Pace(rate, mbps), stop), out, markdown)
 
 
 @app.command()
@@ -298,7 +341,7 @@ def _end(number: int, frame: object) -> None:
 
 def main() -> None:
     """Run a verb; an error is one sentence on stderr and exit status 1 (the job) or 2 (its usage)."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in ENDING:
         # What whoever started us wants ignored (nohup) stays so.
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _end)

@@ -7,7 +7,8 @@ A flow without a transport is written as TCP. A UDP flow that the server starts 
 exchanged, since nothing in it but the first packet tells the client.
 
 Packets above the MTU are single large frames, as segmentation offload shows them in captures. Only a payload
-that no IPv4 packet holds (above 65,495 bytes in TCP, 65,507 in UDP) is split into two packets of one time.
+that no IPv4 packet holds (above 65,495 bytes in TCP, 65,507 in UDP) is split into two packets of one time;
+for a real wire `frames` splits what its MTU does not hold in the same way.
 A zero-payload packet is an empty datagram or a pure ACK; with nothing new to acknowledge, a duplicate ACK.
 """
 
@@ -68,6 +69,11 @@ def pcap_parts(flows: Iterable[Flow], size: int = 65_536) -> Iterator[bytes]:
     yield bytes(part)
 
 
+def frames(flows: Iterable[Flow], mtu: int) -> Iterator[Frame]:
+    """The frames of the same file; a payload whose IP packet is above `mtu` bytes (68 or more) is split."""
+    return iter(_Conversations(flows, mtu))
+
+
 def _records(conversations: "_Conversations") -> Iterator[bytes]:
     yield struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, SNAP_LENGTH, 1)
     for time_us, frame in conversations:
@@ -80,8 +86,9 @@ def _records(conversations: "_Conversations") -> Iterator[bytes]:
 class _Conversations:
     """All frames of all flows in order of time, holding at most OPEN_FLOWS flows and one frame of each."""
 
-    def __init__(self, flows: Iterable[Flow]) -> None:
+    def __init__(self, flows: Iterable[Flow], mtu: int = IP_MAX) -> None:
         self.flows = iter(flows)
+        self.mtu = mtu
         self.started = 0
         self.ports: dict[str, int] = {}
 
@@ -110,7 +117,8 @@ class _Conversations:
     def _frames(self, flow: Flow, start_us: int) -> Iterator[Frame]:
         port = SERVER_PORTS + self.ports.setdefault(flow.label, len(self.ports)) % PORTS
         link = _Link(self.started, UDP if flow.proto == UDP else TCP, port)
-        return _udp_frames(flow, link, start_us) if flow.proto == UDP else _tcp_frames(flow, link, start_us)
+        make = _udp_frames if flow.proto == UDP else _tcp_frames
+        return make(flow, link, start_us, self.mtu)
 
 
 class _Link:
@@ -147,9 +155,9 @@ class _Link:
         return PATTERN[first : first + length]
 
 
-def _udp_frames(flow: Flow, link: _Link, start_us: int) -> Iterator[Frame]:
+def _udp_frames(flow: Flow, link: _Link, start_us: int, mtu: int) -> Iterator[Frame]:
     sent = [0, 0]
-    for time_us, side, length in _packets(flow, start_us, IP_MAX - IP_HEADER - UDP_HEADER):
+    for time_us, side, length in _packets(flow, start_us, mtu - IP_HEADER - UDP_HEADER):
         payload = link.payload(side, sent[side], length)
         sent[side] += length
         total = UDP_HEADER + length
@@ -189,13 +197,13 @@ class _Connection:
         return self.link.frame(side, header + _checksum(pseudo + header + b"\0\0" + rest) + rest)
 
 
-def _tcp_frames(flow: Flow, link: _Link, start_us: int) -> Iterator[Frame]:
+def _tcp_frames(flow: Flow, link: _Link, start_us: int, mtu: int) -> Iterator[Frame]:
     connection = _Connection(link)
     yield start_us, connection.frame(0, SYN, options=SYN_OPTIONS)
     yield start_us + ROUND_TRIP_US, connection.frame(1, SYN | ACK, options=SYN_OPTIONS)
     yield start_us + ROUND_TRIP_US, connection.frame(0, ACK)
     last = start_us
-    for time_us, side, length in _packets(flow, start_us + ROUND_TRIP_US, IP_MAX - IP_HEADER - TCP_HEADER):
+    for time_us, side, length in _packets(flow, start_us + ROUND_TRIP_US, mtu - IP_HEADER - TCP_HEADER):
         if connection.sent[side] - connection.acknowledged[side] + length > UNACKNOWLEDGED_MAX:
             yield time_us, connection.frame(1 - side, ACK)
         yield time_us, connection.frame(side, PSH | ACK if length else ACK, length)
@@ -206,13 +214,14 @@ def _tcp_frames(flow: Flow, link: _Link, start_us: int) -> Iterator[Frame]:
 
 
 def _packets(flow: Flow, start_us: int, biggest: int) -> Iterator[tuple[int, int, int]]:
-    """(microseconds, side, payload bytes) of each packet, those above `biggest` bytes in two parts."""
+    """(microseconds, side, payload bytes) of each packet, those above `biggest` bytes in parts of it."""
     time_us = start_us
     for pl, side, iat in zip(flow.pl, flow.dir, flow.iat, strict=True):
         time_us += round(iat * MICROSECONDS)
-        yield time_us, side, min(pl, biggest)
-        if pl > biggest:
-            yield time_us, side, pl - biggest
+        while pl > biggest:
+            yield time_us, side, biggest
+            pl -= biggest
+        yield time_us, side, pl
 
 
 def _checksum(data: bytes) -> bytes:

@@ -5,9 +5,7 @@ import io
 import itertools
 import json
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import BinaryIO
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.flow import Flow, fault
 from edgegen.pcap_writer import write_pcap
+from edgegen.signals import held_signals
 
 ROW_GROUP = 16_384  # flows
 CSV_COLUMNS = ("label", "proto", "session", "pl", "dir", "iat")
@@ -113,41 +112,13 @@ def _write_jsonl(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata, extr
 def _write_records(flows: Iterator[Flow], file: BinaryIO, extra: tuple[str, ...]) -> int:
     """JSON lines to a stream, which ends with a whole record even where a signal ends the process."""
     count = 0
-    with _held_signals() as held:
+    with held_signals() as held:
         for count, flow in enumerate(flows, start=1):  # noqa: B007
             file.write(json_line(flow, extra).encode("utf-8", "backslashreplace"))
             if held:
                 break
         file.flush()
     return count
-
-
-@contextmanager
-def _held_signals() -> Iterator[list[int]]:
-    """Signals that would end the process are only listed inside the block, and raised again after it.
-
-    A second one of a kind is not held, should a reader that does not read hold up the first.
-    """
-    held: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield held
-        return
-
-    def hold(number: int, frame: object) -> None:
-        held.append(number)
-        signal.signal(number, before[number])
-
-    ending: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.getsignal(number) for number in ending}
-    for number in ending:
-        signal.signal(number, hold)
-    try:
-        yield held
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-    for number in held:
-        signal.raise_signal(number)
 
 
 def _write_csv(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata, extra: tuple[str, ...]) -> int:

@@ -106,6 +106,15 @@ def fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, c
         ("bench b.edgegen --on moon", 2, "ssh://USER@HOST"),
         ("bench b.edgegen --on qemu:z80", 2, "cortex-a53"),
         ("bench b.edgegen --on ssh://host:port", 2, "is no address"),
+        ("devices nosuch.edgegen", 1, "nosuch.edgegen"),
+        ("devices b.edgegen -o x.xml", 2, "md, json"),
+        ("replay flows.jsonl --interface nosuch0", 1, "there is no interface 'nosuch0'"),
+        ("replay flows.jsonl --interface lo", 1, "lo is no Ethernet interface"),
+        ("replay flows.jsonl --interface lo --seed 3", 2, "--seed is for a bundle"),
+        ("replay flows.jsonl --interface lo --rate 0", 2, "--rate 0"),
+        ("replay flows.jsonl --interface lo --mbps nan", 2, "--mbps nan"),
+        ("replay flows.jsonl --interface lo -o x.xml", 2, "md, json"),
+        ("replay b.edgegen --interface lo -n 0", 2, "-n 0"),
         ("serve nosuch.edgegen", 1, "nosuch.edgegen"),
         ("serve b.edgegen --engine abacus", 2, "auto, native, onnxruntime"),
         ("serve b.edgegen --host 0.0.0.0", 2, "give a token"),
@@ -133,7 +142,14 @@ def test_bad_input_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    "command", ["generate b.edgegen -n 3 -o x.jsonl", "verify b.edgegen", "bench b.edgegen", "serve b.edgegen"]
+    "command",
+    [
+        "generate b.edgegen -n 3 -o x.jsonl",
+        "verify b.edgegen",
+        "bench b.edgegen",
+        "devices b.edgegen",
+        "serve b.edgegen",
+    ],
 )
 def test_one_flipped_bit_is_refused_with_the_name_of_its_file(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
@@ -160,6 +176,8 @@ def test_one_flipped_bit_is_refused_with_the_name_of_its_file(
         "export --int8",
         "verify",
         "serve b.edgegen --port x",
+        "replay flows.jsonl",
+        "replay b.edgegen --interface lo --rate x",
     ],
 )
 def test_a_missing_or_misspelt_argument_is_a_wrong_usage(

@@ -3,8 +3,8 @@ import random
 import shutil
 import struct
 import subprocess
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from edgegen import pcap_writer
 from edgegen.errors import EdgegenError
 from edgegen.flow import TCP, UDP, Flow
-from edgegen.pcap_writer import EPOCH_US, write_pcap
+from edgegen.pcap_writer import EPOCH_US, frames, write_pcap
 from edgegen.writers import write_flows
 
 CHECKSUMS = [f"-o{proto}.check_checksum:TRUE" for proto in ("ip", "tcp", "udp")]
@@ -53,6 +53,25 @@ def tshark(capture: Path, *arguments: str) -> list[str]:
         pytest.skip("tshark is missing: apt-get install tshark")
     command = ["tshark", "-n", "-r", str(capture), *CHECKSUMS, *arguments]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+
+
+@pytest.mark.parametrize("mtu", [68, 576, 1_500, 9_000, 65_535])
+def test_no_packet_is_above_an_mtu_and_no_byte_is_lost(mtu: int) -> None:
+    flows = random_flows(60)
+    split, whole = list(frames(flows, mtu)), list(frames_of(written(flows)))
+    assert max(len(frame) for _, frame in split) <= 14 + mtu
+    assert (split == whole) == (mtu == 65_535)
+    assert [time for time, _ in split] == sorted(time for time, _ in split)
+    assert streams(split) == streams(whole)
+
+
+def streams(frames: Iterable[tuple[int, bytes]]) -> dict[tuple[bytes, bytes, int], bytes]:
+    """What each end of each flow says at each time."""
+    found: dict[tuple[bytes, bytes, int], bytes] = defaultdict(bytes)
+    for time, frame in frames:
+        header = 8 if frame[23] == UDP else (frame[46] >> 4) * 4
+        found[frame[26:34], frame[34:38], time] += frame[34 + header :]
+    return found
 
 
 def test_tshark_finds_nothing_wrong(tmp_path: Path) -> None:

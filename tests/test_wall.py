@@ -12,8 +12,20 @@ import pytest
 import edgegen
 
 PACKAGE = Path(edgegen.__file__).parent
-ALONE = ("__init__", "flow", "codec", "bundle", "errors", "writers", "pcap_writer", "cli")
-FOLDERS = ("runtime", "measure", "serve")
+ALONE = (
+    "__init__",
+    "flow",
+    "codec",
+    "bundle",
+    "errors",
+    "signals",
+    "results",
+    "writers",
+    "pcap_writer",
+    "devices",
+    "cli",
+)
+FOLDERS = ("runtime", "measure", "replay", "serve")
 DEVICE = sorted(
     [
         *(PACKAGE / f"{name}.py" for name in ALONE),

@@ -1,25 +1,8 @@
-"""A measurement for people, one table in Markdown, and for programs, JSON."""
+"""A measurement for people."""
 
-import json
-from pathlib import Path
 from typing import Any
 
-from edgegen.errors import EdgegenError, UsageError
-
-
-def write(result: dict[str, Any], out: str) -> None:
-    """Print a result as "md" or "json", or write it to a file with that suffix."""
-    form = out if out in ("md", "json") else Path(out).suffix.removeprefix(".")
-    if form not in ("md", "json"):
-        raise UsageError(f"-o {out} is none of: md, json, a file named .md or .json")
-    text = markdown(result) if form == "md" else json.dumps(result)
-    if out == form:
-        print(text)
-        return
-    try:
-        Path(out).write_text(text + "\n")
-    except OSError as error:
-        raise EdgegenError(f"cannot write {out} ({error.strerror}): choose another place or make room") from error
+from edgegen.results import table
 
 
 def markdown(result: dict[str, Any]) -> str:
@@ -29,8 +12,7 @@ def markdown(result: dict[str, Any]) -> str:
         ("executable, weights included", f"{result['executable_bytes'] / 1e6:.2f} MB"),
     ]
     rows += _counted(result) if "instructions_a_token" in result else _measured(result)
-    lines = [f"{result['model']}, {result['bundle']}, on {result['on']}", "", "| | |", "|---|---|"]
-    return "\n".join([*lines, *(f"| {name} | {value} |" for name, value in rows)])
+    return table(f"{result['model']}, {result['bundle']}, on {result['on']}", rows)
 
 
 def _counted(result: dict[str, Any]) -> list[tuple[str, str]]:
@@ -45,7 +27,7 @@ def _measured(result: dict[str, Any]) -> list[tuple[str, str]]:
     quantiles = " / ".join(f"{one[f'p{q}_us'] / 1e3:.3g}" for q in (50, 95, 99))
     threads = f"{many['threads']} thread{'s' * (many['threads'] > 1)}"
     rows = [
-        *_machine(result["machine"]),
+        *machine_rows(result["machine"]),
         ("one flow at a time, p50 / p95 / p99", f"{quantiles} ms"),
         ("tokens a flow", f"{one['tokens_a_flow']:.1f}, {one['us_a_token']:.1f} us each"),
         (f"flows a second, batch {many['batch']}, {threads}", f"{many['flows_a_second']:,.0f}"),
@@ -69,7 +51,8 @@ def shares(kernels: dict[str, float]) -> str:
     return ", ".join(f"{name} {time / total:.0%}" for name, time in falling if time / total >= 0.01)
 
 
-def _machine(machine: dict[str, Any]) -> list[tuple[str, str]]:
+def machine_rows(machine: dict[str, Any]) -> list[tuple[str, str]]:
+    """The facts of a machine, as the executable and `devices` tell them."""
     features = f" ({', '.join(machine['features'])})" if machine["features"] else ""
     rows = [("processor", f"{machine['cpu'] or 'unknown'}{features}, {machine['cores']} cores")]
     rows.append(("system", f"{machine['system']}, {machine['memory_mb']:,} MB"))

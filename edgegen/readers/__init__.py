@@ -50,17 +50,21 @@ def open_flows(
 
 
 def read_flows(path: Path, report: Report | None = None) -> list[Flow]:
-    """All flows of a flow table (parquet, JSON lines, CSV), as they stand.
+    """All flows of a flow table at once; see `table_flows`."""
+    return list(table_flows(path, report))
+
+
+def table_flows(path: Path, report: Report | None = None) -> Iterator[Flow]:
+    """The flows of a flow table (parquet, JSON lines, CSV), as they stand and as they come.
 
     Raises EdgegenError where `path` is no such table, or holds no flow.
     """
     report = Report() if report is None else report
     if detect(path) in ("pcap", "mirage", "cesnet", "tcbench"):
         raise EdgegenError(f"{path} is not a flow table: turn it into one with edgegen data import")
-    flows = list(open_flows(path, AS_IT_STANDS, report, "table"))
-    if not flows:
+    yield from open_flows(path, AS_IT_STANDS, report, "table")
+    if not report.flows:
         raise EdgegenError(f"{path} holds no flow{_because(report)}: give a table with flows")
-    return flows
 
 
 def import_flows(

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgegen.devices import NEEDED, cpu_fields
 from edgegen.export.compile import compile_kernels
 from edgegen.export.lower import Program, Tensor
 from edgegen.export.plan import ALIGNMENT
@@ -30,10 +31,6 @@ GUARD = 256  # bytes on each side of a tensor
 UNTOUCHED = 0xA5
 NO_ROWS = -1  # of a kernel that is not compiled for a batch
 
-NEEDED = {
-    "vnni": {"avx512_vnni", "avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"},
-    "avx2": {"avx2", "fma", "bmi1", "bmi2"},
-}
 # Where the others run: an emulator pinned to a processor that has what the variant needs and nothing newer.
 EMULATED = {
     "sdot": ("qemu-aarch64-static", "cortex-a76"),
@@ -49,8 +46,8 @@ def missing(dot: str) -> str:
         return "" if shutil.which(emulator) else f"{emulator} is missing (Debian package qemu-user-static)"
     if platform.machine() not in ("x86_64", "AMD64"):
         return f"{dot} kernels run on x86_64 processors"
-    flags = Path("/proc/cpuinfo").read_text().split("flags", 1)[-1].splitlines()[0].split()
-    lacking = sorted(NEEDED[dot] - set(flags))
+    flags = cpu_fields().get("flags", "").split()
+    lacking = sorted(set(NEEDED[X86_64.name][VARIANTS[dot].name]) - set(flags))
     return f"this processor lacks {', '.join(lacking)}" if lacking else ""
 
 

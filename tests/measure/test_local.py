@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 
 from edgegen.bundle import Bundle, this_target
+from edgegen.devices import machine
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.measure import Workload, measure
 from edgegen.measure.report import markdown
 
+# Facts that Python finds as the executable does; the others change while one looks.
+SAME = ("system", "cpu", "features", "cores", "memory_mb", "governor", "mhz_most")
 QUICK = Workload(seconds=1, batch=4, threads=2, labels=("dns", "https"), min_packets=3)
 
 
@@ -17,6 +20,7 @@ def test_a_measurement_says_where_and_what(bundle: Bundle) -> None:
     result = measure(bundle, workload=QUICK)
     assert (result["bundle"], result["model"], result["on"]) == ("m.edgegen", "mock tiny", "local")
     assert (result["throughput"]["batch"], result["throughput"]["threads"], result["min_packets"]) == (4, 2, 3)
+    assert {name: result["machine"][name] for name in SAME} == {name: machine()[name] for name in SAME}
     table = markdown(result)
     for text in ("| kernels | mock |", "batch 4, 2 threads", "p50 / p95 / p99", "most memory, batch 8", "hash 67%"):
         assert text in table
