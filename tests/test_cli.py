@@ -72,6 +72,11 @@ def fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, c
         ("export folder --int8 -o text.txt", 1, "text.txt exists and is not a bundle"),
         ("export folder --int8 -o folder", 1, "folder exists and is not a bundle"),
         ("export folder --int8 --target sparc -o x.edgegen", 2, "x86_64"),
+        ("export folder --int8 --deb -o a+b.edgegen", 1, "makes no name of a Debian package"),
+        ("package nosuch.edgegen", 1, "nosuch.edgegen"),
+        ("package text.txt", 1, "text.txt is not a bundle"),
+        ("package b.edgegen", 1, "does not say when it was exported"),
+        ("package b.edgegen --version one", 2, "give one like 1.2-1"),
         ("generate nosuch.edgegen -n 3", 1, "nosuch.edgegen"),
         ("generate text.txt -n 3", 1, "text.txt is not a bundle"),
         ("generate folder -n 3", 1, "folder is not a bundle"),
@@ -133,7 +138,14 @@ def test_bad_input_is_one_sentence(
 
 
 @pytest.mark.parametrize(
-    "command", ["generate b.edgegen -n 3 -o x.jsonl", "verify b.edgegen", "bench b.edgegen", "serve b.edgegen"]
+    "command",
+    [
+        "generate b.edgegen -n 3 -o x.jsonl",
+        "verify b.edgegen",
+        "bench b.edgegen",
+        "serve b.edgegen",
+        "package b.edgegen",
+    ],
 )
 def test_one_flipped_bit_is_refused_with_the_name_of_its_file(
     folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
@@ -160,6 +172,7 @@ def test_one_flipped_bit_is_refused_with_the_name_of_its_file(
         "export --int8",
         "verify",
         "serve b.edgegen --port x",
+        "package b.edgegen --port 0",
     ],
 )
 def test_a_missing_or_misspelt_argument_is_a_wrong_usage(

@@ -13,7 +13,7 @@ import edgegen
 
 PACKAGE = Path(edgegen.__file__).parent
 ALONE = ("__init__", "flow", "codec", "bundle", "errors", "writers", "pcap_writer", "cli")
-FOLDERS = ("runtime", "measure", "serve")
+FOLDERS = ("runtime", "measure", "package", "serve")
 DEVICE = sorted(
     [
         *(PACKAGE / f"{name}.py" for name in ALONE),
