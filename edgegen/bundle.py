@@ -82,7 +82,7 @@ class Manifest:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Manifest":
         targets = {
-            name: Target(t["executable"], t["library"], tuple(t["widths"]), tuple(t["variants"]))
+            name: Target(str(t["executable"]), str(t["library"]), tuple(t["widths"]), tuple(t["variants"]))
             for name, t in data["targets"].items()
         }
         codec, golden = Codec.from_json(data["codec"]), Golden(**data["golden"])
@@ -121,6 +121,16 @@ class Bundle:
         for name, digest in files.items():
             _check(path, name, digest)
         return cls(path, manifest, files)
+
+    def executable(self, target: str) -> Path:
+        """The executable for a target; EdgegenError where the bundle has none."""
+        known = {name: t.executable for name, t in self.manifest.targets.items() if t.executable in self.files}
+        if target not in known:
+            raise EdgegenError(
+                f"{self.path} has no executable for {target} (it has: {', '.join(known) or 'none'}): "
+                f"export with --target {target}"
+            )
+        return self.path / known[target]
 
     def library(self) -> Path:
         """The engine for this machine's processor; EdgegenError where the bundle has none."""

@@ -123,19 +123,44 @@ def export(
     run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A trained run; none: EdgeLab's LLaMA.")] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Weights and activations in 8 bits.")] = False,
     target: Annotated[str, typer.Option(help="Targets with commas between; none: this machine's.")] = "",
+    deb: Annotated[bool, typer.Option("--deb", help="Debian packages, too, as `edgegen package` makes them.")] = False,
 ) -> None:
     """Compile a trained run into a bundle, checked against its fp32 form before it is written."""
+    from edgegen import package as packages
     from edgegen.datasets import edgelab_llama
     from edgegen.export import export as export_run
 
     if not int8:
         raise UsageError("only int8 bundles are compiled so far: call `edgegen export --int8`")
-    names = tuple(name.strip() for name in target.split(",") if name.strip())
+    if deb:
+        packages.check(out)
     source = edgelab_llama() if run is None else run
-    made = export_run(source, out, names, say=lambda text: print(text, file=sys.stderr))
+    made = export_run(source, out, _names(target), say=lambda text: print(text, file=sys.stderr))
     for check in made.checks:
         print(check.line())
     print(f"{made.bundle.path}: {', '.join(made.bundle.manifest.targets)}")
+    if deb:
+        for path in packages.package(made.bundle, out.absolute().parent):
+            print(path)
+
+
+@app.command()
+def package(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `edgegen export` made.")],
+    out: Annotated[
+        Path | None, typer.Option("-o", metavar="DIR", help="Folder for the packages; none: the bundle's.")
+    ] = None,
+    target: Annotated[str, typer.Option(help="Targets with commas between; none: all of the bundle.")] = "",
+    version: Annotated[str | None, typer.Option(help="Of the packages; none: edgegen's and the day of export.")] = None,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the socket, once it is enabled.")] = 8585,
+) -> None:
+    """Make Debian packages of a bundle: executable, manual, and a socket that is not enabled."""
+    from edgegen import package as packages
+    from edgegen.bundle import Bundle
+
+    folder = bundle.absolute().parent if out is None else out
+    for path in packages.package(Bundle.open(bundle), folder, _names(target), version, port):
+        print(path)
 
 
 @app.command()
@@ -323,6 +348,10 @@ def demo(
     from edgegen.demo import demo as run_demo
 
     run_demo(out, minutes)
+
+
+def _names(commas: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in commas.split(",") if name.strip())
 
 
 class _Signal(BaseException):

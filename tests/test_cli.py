@@ -72,6 +72,11 @@ def fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, c
         ("export folder --int8 -o text.txt", 1, "text.txt exists and is not a bundle"),
         ("export folder --int8 -o folder", 1, "folder exists and is not a bundle"),
         ("export folder --int8 --target sparc -o x.edgegen", 2, "x86_64"),
+        ("export folder --int8 --deb -o a+b.edgegen", 1, "makes no name of a Debian package"),
+        ("package nosuch.edgegen", 1, "nosuch.edgegen"),
+        ("package text.txt", 1, "text.txt is not a bundle"),
+        ("package b.edgegen", 1, "does not say when it was exported"),
+        ("package b.edgegen --version one", 2, "give one like 1.2-1"),
         ("generate nosuch.edgegen -n 3", 1, "nosuch.edgegen"),
         ("generate text.txt -n 3", 1, "text.txt is not a bundle"),
         ("generate folder -n 3", 1, "folder is not a bundle"),
@@ -149,6 +154,7 @@ def test_bad_input_is_one_sentence(
         "bench b.edgegen",
         "devices b.edgegen",
         "serve b.edgegen",
+        "package b.edgegen",
     ],
 )
 def test_one_flipped_bit_is_refused_with_the_name_of_its_file(
@@ -178,6 +184,7 @@ def test_one_flipped_bit_is_refused_with_the_name_of_its_file(
         "serve b.edgegen --port x",
         "replay flows.jsonl",
         "replay b.edgegen --interface lo --rate x",
+        "package b.edgegen --port 0",
     ],
 )
 def test_a_missing_or_misspelt_argument_is_a_wrong_usage(

@@ -25,7 +25,7 @@ ALONE = (
     "devices",
     "cli",
 )
-FOLDERS = ("runtime", "measure", "replay", "serve")
+FOLDERS = ("runtime", "measure", "package", "replay", "serve")
 DEVICE = sorted(
     [
         *(PACKAGE / f"{name}.py" for name in ALONE),

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 from edgegen.bundle import Bundle
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError, UsageError
-from edgegen.measure.local import executable
 
 if TYPE_CHECKING:
     from edgegen.measure import Workload
@@ -39,7 +38,7 @@ def bench(bundle: Bundle, cpu: str, workload: "Workload") -> dict[str, Any]:
     if target is None:
         known = ", ".join(cpu for cpus in CPUS.values() for cpu in cpus)
         raise UsageError(f"--on qemu:{cpu} is no processor that instructions are counted for; those are: {known}")
-    program = executable(bundle, target)
+    program = bundle.executable(target)
     widths = [workload.batch] if workload.batch else bundle.manifest.targets[target].widths
     with tempfile.TemporaryDirectory(prefix="edgegen-count-") as folder:
         count = Counting(EMULATORS[target], cpu, bundle.codec, Path(folder))

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from edgegen.bundle import Bundle
 from edgegen.errors import EdgegenError, UsageError
-from edgegen.measure.local import arguments, executable, run
+from edgegen.measure.local import arguments, run
 
 if TYPE_CHECKING:
     from edgegen.measure import Workload
@@ -27,7 +27,7 @@ def bench(bundle: Bundle, address: str, workload: "Workload") -> dict[str, Any]:
     machine = _ask(ssh, "uname -m", f"{host} cannot be reached over ssh")
     if machine not in MACHINES:
         raise EdgegenError(f"{host} has a processor of kind {machine!r}, which edgegen does not compile for")
-    program = executable(bundle, MACHINES[machine]).read_bytes()
+    program = bundle.executable(MACHINES[machine]).read_bytes()
     folder = _ask(ssh, "mktemp -d", f"{host} has no place for a temporary folder")
     place = shlex.quote(f"{folder}/edgegen")
     try:

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgegen.bundle import Bundle, this_target
@@ -14,16 +13,6 @@ if TYPE_CHECKING:
 USAGE = 2  # exit status of the executable
 
 
-def executable(bundle: Bundle, target: str) -> Path:
-    """The bundle's executable for a target; EdgegenError where it has none."""
-    if target not in bundle.manifest.targets:
-        known = ", ".join(bundle.manifest.targets) or "none"
-        raise EdgegenError(
-            f"{bundle.path} has no executable for {target} (it has: {known}): export with --target {target}"
-        )
-    return bundle.path / bundle.manifest.targets[target].executable
-
-
 def arguments(workload: "Workload") -> list[str]:
     """The command line of the executable's `bench`."""
     return ["bench", "--seconds", str(workload.seconds), "--threads", str(workload.threads), *workload.flags()]
@@ -31,7 +20,7 @@ def arguments(workload: "Workload") -> list[str]:
 
 def bench(bundle: Bundle, workload: "Workload") -> dict[str, Any]:
     """What the executable measures here."""
-    return run([str(executable(bundle, this_target())), *arguments(workload)], "the executable")
+    return run([str(bundle.executable(this_target())), *arguments(workload)], "the executable")
 
 
 def run(command: list[str], what: str) -> dict[str, Any]:

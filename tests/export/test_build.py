@@ -119,17 +119,18 @@ def test_every_variant_generates_the_golden_flows(bundles: Forms, arch: str, mon
 
 def test_the_verb_makes_the_same_files_again(bundles: Forms, runs: Forms, tmp_path: Path) -> None:
     again = tmp_path / "again.edgegen"
-    command = [*EDGEGEN, "export", str(runs("llama", "tiny")), "--int8", "-o", str(again)]
+    command = [*EDGEGEN, "export", str(runs("llama", "tiny")), "--int8", "--deb", "-o", str(again)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
     first = bundles("llama", "tiny")
     for name in ("model.onnx", "model.int8.onnx", EXECUTABLE, LIBRARY):
         assert (again / name).read_bytes() == (first / name).read_bytes(), name
-    *checks, last = done.stdout.splitlines()
+    *checks, last, package = done.stdout.splitlines()
     assert all(line.startswith("ok ") for line in checks)
     assert len(checks) == 7
     assert last == f"{again}: {this_target()}"
-    assert list(tmp_path.iterdir()) == [again]
+    assert set(tmp_path.iterdir()) == {again, Path(package)}
+    assert Path(package).name.startswith("edgegen-again_")
 
 
 def test_the_base_model_that_ships_makes_a_small_executable(bundles: Forms) -> None:
