@@ -21,7 +21,7 @@ PROCESSORS = [
     ("armv7", "qemu-arm-static", "cortex-a7", "neon"),
 ]
 # An emulator adds and multiplies floats in software: Mamba's state has many.
-FLOWS = {"llama": "500", "mamba": "100"}
+FLOWS = {"llama": "500", "mamba": "100", "diffusion": "200"}
 STATIC_ARM = {"aarch64": (2, 183), "armv7": (1, 40)}  # class and machine in the head of an ELF file
 
 
@@ -37,7 +37,7 @@ def emulated(
 
 
 @pytest.mark.timeout(900)  # the first link for a target builds its C library
-@pytest.mark.parametrize("arch", ["llama", "mamba"])
+@pytest.mark.parametrize("arch", FLOWS)
 @pytest.mark.parametrize(("target", "program", "processor", "variant"), PROCESSORS)
 def test_same_flows_on_arm(
     everywhere: Forms, arch: str, target: str, program: str, processor: str, variant: str
