@@ -113,7 +113,7 @@ def _write_jsonl(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata, extr
 def _write_records(flows: Iterator[Flow], file: BinaryIO, extra: tuple[str, ...]) -> int:
     """JSON lines to a stream, which ends with a whole record even where a signal ends the process."""
     count = 0
-    with _held_signals() as held:
+    with held_signals() as held:
         for count, flow in enumerate(flows, start=1):  # noqa: B007
             file.write(json_line(flow, extra).encode("utf-8", "backslashreplace"))
             if held:
@@ -123,7 +123,7 @@ def _write_records(flows: Iterator[Flow], file: BinaryIO, extra: tuple[str, ...]
 
 
 @contextmanager
-def _held_signals() -> Iterator[list[int]]:
+def held_signals() -> Iterator[list[int]]:
     """Signals that would end the process are only listed inside the block, and raised again after it.
 
     A second one of a kind is not held, should a reader that does not read hold up the first.
