@@ -1,11 +1,13 @@
 """The command line. A verb parses and prints; another module does the job, imported when the verb runs."""
 
+import os
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.signals import ENDING
@@ -33,8 +35,26 @@ EXTRAS = {
     "uvicorn": "serve",
 }
 
+READER_GONE = 141
+
+
+class _ReaderGone(BaseException):
+    """Whoever reads standard output has gone (`| head`, a closed connection)."""
+
+
+class _Verbs(TyperGroup):
+    """Keeps a broken pipe from typer, which makes exit status 1 of it."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise _ReaderGone from error
+
+
 app = typer.Typer(
     name="edgegen",
+    cls=_Verbs,
     help="Learn small generators of network traffic, compile them, and run them on a gateway.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -340,6 +360,21 @@ def serve(
 
 
 @app.command()
+def pipe(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `edgegen export` made.")],
+    most_flows: Annotated[int, typer.Option(help="Of one request.")] = 1_000_000,
+    batch: Annotated[int | None, typer.Option(help="Flows at a time; changes the speed only.")] = None,
+    engine: Annotated[str, typer.Option(help="auto, native or onnxruntime.")] = "auto",
+    threads: Annotated[int, typer.Option(help="Of the native engine; changes the speed only.")] = 1,
+) -> None:
+    """Answer requests, those of `edgegen serve`, one a line on standard input, with JSON lines."""
+    from edgegen.runtime.engine import How
+    from edgegen.serve.pipe import pipe as answer
+
+    answer(bundle, most_flows, How(engine, batch, threads))
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Option("-o", metavar="DIR", help="Folder for what it makes.")] = Path("edgegen-demo"),
     minutes: Annotated[float, typer.Option(help="Time to train for.")] = 1.5,
@@ -392,10 +427,9 @@ def main() -> None:
     except _Signal as error:
         print(f"edgegen: interrupted by signal {error.number}", file=sys.stderr)
         sys.exit(128 + error.number)
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing is left to say to it.
-        sys.stderr.close()
-        sys.exit(141)
+    except _ReaderGone:
+        # At once: what is still in a buffer would be written again, and fail again.
+        os._exit(READER_GONE)
 
 
 if __name__ == "__main__":

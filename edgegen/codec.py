@@ -107,11 +107,15 @@ class Codec:
     def label_index(self) -> dict[str, int]:
         return {label.name: i for i, label in enumerate(self.labels)}
 
+    @property
+    def known(self) -> str:
+        """Its labels, for a sentence."""
+        return ", ".join(sorted(self.label_index))
+
     def label_token(self, name: str) -> int:
         """The prompt token of a label; an unknown one is an error that lists those known."""
         if name not in self.label_index:
-            known = ", ".join(sorted(self.label_index))
-            raise EdgegenError(f"label {name!r} is unknown to this generator; it knows: {known}")
+            raise EdgegenError(f"label {name!r} is unknown to this generator; it knows: {self.known}")
         return self.label_base + self.label_index[name]
 
     def legal(self, position: int, min_packets: int = 1) -> tuple[int, int]:

@@ -123,6 +123,9 @@ def fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, c
         ("serve nosuch.edgegen", 1, "nosuch.edgegen"),
         ("serve b.edgegen --engine abacus", 2, "auto, native, onnxruntime"),
         ("serve b.edgegen --host 0.0.0.0", 2, "give a token"),
+        ("pipe nosuch.edgegen", 1, "nosuch.edgegen"),
+        ("pipe b.edgegen --engine abacus", 2, "auto, native, onnxruntime"),
+        ("pipe b.edgegen --most-flows 0", 2, "most flows 0"),
         ("verify nosuch.edgegen", 1, "nosuch.edgegen"),
         ("verify text.txt", 1, "text.txt is not a bundle"),
         ("verify b.edgegen --engine abacus", 2, "auto, native, onnxruntime"),
@@ -155,6 +158,7 @@ def test_bad_input_is_one_sentence(
         "devices b.edgegen",
         "serve b.edgegen",
         "package b.edgegen",
+        "pipe b.edgegen",
     ],
 )
 def test_one_flipped_bit_is_refused_with_the_name_of_its_file(

@@ -1,14 +1,20 @@
-"""The body of a request -> what is asked of the engine, or one sentence that says what is wrong with it."""
+"""The body of a request -> what is asked of the engine, or one sentence that says what is wrong with it.
 
-import json
+export/device/asked.c is the same in C: the same requests, the same sentences. Names of the client's stand in them as
+they came; whoever sends a sentence makes JSON of it.
+"""
+
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from edgegen.codec import Codec
-from edgegen.errors import EdgegenError, UsageError
+from edgegen.errors import UsageError
 from edgegen.runtime.request import LARGEST, Request
+from edgegen.runtime.sampling import COLDEST, HOTTEST
 from edgegen.serve.body import FORMATS
+from edgegen.serve.strict_json import Members, loads
 
 KEYS = ("n", "label", "weights", "seed", "first", "temperature", "min_packets", "format")
 DEFAULT_FLOWS = 10
@@ -21,26 +27,27 @@ class Asked:
     format: str
 
 
-def parse(body: bytes, codec: Codec, most_flows: int) -> Asked:
+def parse(body: bytes, codec: Codec, most_flows: int, formats: Sequence[str] = tuple(FORMATS)) -> Asked:
     """Raises UsageError with a sentence for the client."""
     try:
-        asked = json.loads(body or b"{}")
-    except (ValueError, RecursionError) as error:
+        members = loads(body or b"{}")
+    except ValueError as error:
         raise UsageError("the body is no JSON") from error
-    if not isinstance(asked, dict):
+    if not isinstance(members, Members):
         raise UsageError("the body is no JSON object")
+    asked = dict(members)
     if strange := [key for key in asked if key not in KEYS]:
-        raise UsageError(f"{strange[0]!r} is none of {', '.join(KEYS)}")
+        raise UsageError(f"'{strange[0]}' is none of {', '.join(KEYS)}")
     kind = asked.get("format", "jsonl")
-    if not isinstance(kind, str) or kind not in FORMATS:
-        raise UsageError(f"format {kind!r} is none of {', '.join(FORMATS)}")
+    if kind not in formats:
+        raise UsageError(f"format must be {' or '.join(formats)}")
     request = Request(
-        count=_whole(asked, "n", DEFAULT_FLOWS, 1, most_flows),
+        count=_whole(asked, "n", min(DEFAULT_FLOWS, most_flows), 1, most_flows),
         # One that the client can write down in any language.
         seed=_whole(asked, "seed", secrets.randbelow(2**53), 0, LARGEST),
         first=_whole(asked, "first", 0, 0, LARGEST - most_flows),
         labels=_labels(asked, codec),
-        temperature=_number(asked, "temperature", 1.0),
+        temperature=_temperature(asked),
         min_packets=_whole(asked, "min_packets", 1, 1, codec.max_packets),
     )
     request.check(codec)
@@ -57,14 +64,12 @@ def _whole(asked: dict[str, Any], key: str, default: int, low: int, high: int) -
     return value
 
 
-def _number(asked: dict[str, Any], key: str, default: float) -> float:
-    value = asked.get(key, default)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UsageError(f"{key} must be a number")
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise UsageError(f"{key} is too large") from error
+def _temperature(asked: dict[str, Any]) -> float:
+    value = asked.get("temperature", 1)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not (value == 0 or COLDEST <= value <= HOTTEST):
+        raise UsageError(f"temperature must be 0 or a number in {COLDEST}..{HOTTEST:.0f}")
+    return float(value)
 
 
 def _labels(asked: dict[str, Any], codec: Codec) -> tuple[int, ...] | None:
@@ -82,8 +87,9 @@ def _labels(asked: dict[str, Any], codec: Codec) -> tuple[int, ...] | None:
     if "weights" not in asked:
         return None
     weights = asked["weights"]
-    if not isinstance(weights, dict) or not weights:
+    if not isinstance(weights, Members) or not weights:
         raise UsageError("weights must be an object with a whole number for each label")
+    weights = dict(weights)
     turns = {_index(name, codec): _whole(weights, name, 0, 1, MOST_WEIGHT) for name in weights}
     # Spread, so that a short answer has a bit of everything: by when each label's next turn is due.
     due = sorted((turn / count, index) for index, count in turns.items() for turn in range(count))
@@ -91,7 +97,6 @@ def _labels(asked: dict[str, Any], codec: Codec) -> tuple[int, ...] | None:
 
 
 def _index(name: str, codec: Codec) -> int:
-    try:
-        return codec.label_token(name) - codec.label_base
-    except EdgegenError as error:
-        raise UsageError(str(error)) from error
+    if name not in codec.label_index:
+        raise UsageError(f"label '{name}' is unknown to this generator; it knows: {codec.known}")
+    return codec.label_index[name]

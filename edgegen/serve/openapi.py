@@ -68,7 +68,12 @@ def _asked(names: list[str], codec: Codec, settings: Settings) -> dict[str, Any]
         "additionalProperties": False,
         "not": {"required": ["label", "weights"]},
         "properties": {
-            "n": {"type": "integer", "minimum": 1, "maximum": settings.most_flows, "default": DEFAULT_FLOWS},
+            "n": {
+                "type": "integer",
+                "minimum": 1,
+                "maximum": settings.most_flows,
+                "default": min(DEFAULT_FLOWS, settings.most_flows),
+            },
             "label": {
                 "anyOf": [label, {"type": "array", "items": label, "minItems": 1, "maxItems": MOST_LABELS}],
                 "description": "In turn.",

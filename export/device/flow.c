@@ -1,5 +1,7 @@
 #include "flow.h"
 
+#include <string.h>
+
 #include "model.h"
 
 static int32_t stride(void) { return edgegen_codec.iat_bins ? 2 : 1; }
@@ -28,4 +30,12 @@ struct edgegen_packet edgegen_packet(const struct edgegen_sequence *sequence, in
 
 int32_t edgegen_label(const struct edgegen_sequence *sequence) {
     return sequence->tokens[0] - edgegen_codec.label_base;
+}
+
+int32_t edgegen_label_named(const char *name, size_t bytes) {
+    for (int32_t i = 0; i < edgegen_codec.labels; i++) {
+        const char *const known = edgegen_codec.label_names[i];
+        if (strlen(known) == bytes && memcmp(known, name, bytes) == 0) return i;
+    }
+    return -1;
 }

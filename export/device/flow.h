@@ -2,6 +2,7 @@
 #ifndef EDGEGEN_FLOW_H
 #define EDGEGEN_FLOW_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "rows.h"
@@ -18,5 +19,8 @@ struct edgegen_packet edgegen_packet(const struct edgegen_sequence *sequence, in
 
 /* The index of its label. */
 int32_t edgegen_label(const struct edgegen_sequence *sequence);
+
+/* The index of the label with that name, -1 where there is none. */
+int32_t edgegen_label_named(const char *name, size_t bytes);
 
 #endif

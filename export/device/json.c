@@ -4,6 +4,7 @@
 
 #include "flow.h"
 #include "model.h"
+#include "output.h"
 
 enum { MICROSECONDS = 1000000, DECIMALS = 6 };
 
@@ -11,8 +12,6 @@ enum { MICROSECONDS = 1000000, DECIMALS = 6 };
 enum { FRAME_BYTES = 80 };
 /* `65535, ` and `1, ` and `2147.483647, `. */
 enum { PACKET_BYTES = 7 + 3 + 13 };
-/* A control character becomes \u00xx. */
-enum { ESCAPE_BYTES = 6 };
 
 size_t edgegen_json_bound(void) {
     size_t longest = 0;
@@ -20,7 +19,7 @@ size_t edgegen_json_bound(void) {
         const size_t n = strlen(edgegen_codec.label_names[i]);
         longest = n > longest ? n : longest;
     }
-    return FRAME_BYTES + ESCAPE_BYTES * longest + PACKET_BYTES * (size_t)edgegen_codec.max_packets;
+    return FRAME_BYTES + EDGEGEN_JSON_ESCAPE * longest + PACKET_BYTES * (size_t)edgegen_codec.max_packets;
 }
 
 static char *put(char *out, const char *text) {
@@ -40,12 +39,11 @@ static char *put_number(char *out, uint32_t number) {
     return out;
 }
 
-static char *put_string(char *out, const char *text) {
+char *edgegen_json_text(char *out, const char *text, size_t bytes) {
     static const char from[] = "\"\\\b\f\n\r\t", to[] = "\"\\bfnrt", hex[] = "0123456789abcdef";
-    *out++ = '"';
-    for (; *text; text++) {
+    for (const char *const end = text + bytes; text < end; text++) {
         const unsigned char c = (unsigned char)*text;
-        const char *special = strchr(from, c);
+        const char *special = c ? strchr(from, c) : NULL;
         if (special) {
             *out++ = '\\';
             *out++ = to[special - from];
@@ -57,7 +55,6 @@ static char *put_string(char *out, const char *text) {
             *out++ = (char)c;
         }
     }
-    *out++ = '"';
     return out;
 }
 
@@ -76,7 +73,8 @@ size_t edgegen_json(char *out, const struct edgegen_sequence *sequence) {
     const int32_t label = edgegen_label(sequence), proto = edgegen_codec.label_protos[label];
     const int32_t count = edgegen_packet_count(sequence);
     char *const start = out;
-    out = put_string(put(out, "{\"label\": "), edgegen_codec.label_names[label]);
+    const char *const name = edgegen_codec.label_names[label];
+    out = put(edgegen_json_text(put(out, "{\"label\": \""), name, strlen(name)), "\"");
     if (proto) out = put_number(put(out, ", \"proto\": "), (uint32_t)proto);
     out = put(out, ", \"pl\": [");
     for (int32_t i = 0; i < count; i++)
@@ -89,4 +87,9 @@ size_t edgegen_json(char *out, const struct edgegen_sequence *sequence) {
         out = put_seconds(i ? put(out, ", ") : out, edgegen_packet(sequence, i).iat_us);
     out = put(out, "]}\n");
     return (size_t)(out - start);
+}
+
+void edgegen_json_lines(struct edgegen_stream *stream) {
+    for (const struct edgegen_sequence *next; (next = edgegen_next(stream));)
+        edgegen_output_add(edgegen_json(edgegen_output_room(), next));
 }

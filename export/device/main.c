@@ -9,15 +9,18 @@
 #include "options.h"
 #include "output.h"
 #include "pcap.h"
+#include "pipe.h"
 #include "sha256.h"
 
 static const char HELP[] =
     "usage: edgegen generate -n N [-o OUT] [--first I] [FLAG]...\n"
+    "       edgegen pipe [--most-flows M] [--batch B] [--threads T]\n"
     "       edgegen bench [--seconds S] [FLAG]...\n"
     "       edgegen verify\n"
     "       edgegen info\n"
     "\n"
     "generate  N labelled flows, as JSON lines to standard output, or to OUT.jsonl or OUT.pcap\n"
+    "pipe      answers requests, a line of JSON each, from standard input until it ends\n"
     "bench     how fast this machine makes them, and in how much memory, as JSON\n"
     "verify    generate the golden flows again and compare them with those of the export\n"
     "info      what this generator knows\n"
@@ -32,6 +35,12 @@ static const char HELP[] =
     "  --batch B        flows at a time, for each thread\n"
     "  --threads T      threads, which share the flows between them\n"
     "  EDGEGEN_KERNELS  in the environment: kernels other than the fastest that the processor runs (see info)\n"
+    "\n"
+    "A request is an object with any of n, label or weights, seed, first, temperature and min_packets, as in\n"
+    "  {\"n\": 100, \"label\": [\"dns\", \"web\"], \"seed\": 7}  or  {\"n\": 500, \"weights\": {\"dns\": 3, \"web\": 1}}\n"
+    "Its answer is its flows as JSON lines, and at last {\"done\": N, \"seed\": S}. Where that is {\"error\": \"...\"}, the\n"
+    "answer is not whole. No request takes more than 65,536 bytes or asks for more than M flows, 1000000 where M is not\n"
+    "given.\n"
     "\n"
     "A gateway is served best by the widest batch, the default: the weights, which no small cache holds, are then read\n"
     "once for all flows in it. --batch 1 takes the least memory, and the least time to a first flow.\n";
@@ -57,25 +66,15 @@ static int32_t *new_array(int64_t count) {
     return array;
 }
 
-static struct edgegen_stream *open_stream(const struct edgegen_request *request, int64_t batch, int threads) {
-    const int width = edgegen_width(batch && batch < request->count ? batch : request->count);
-    struct edgegen_stream *stream = edgegen_open(request, width, threads);
-    if (!stream) out_of_memory();
-    return stream;
-}
-
-static void json_lines(struct edgegen_stream *stream) {
-    for (const struct edgegen_sequence *next; (next = edgegen_next(stream));)
-        edgegen_output_add(edgegen_json(edgegen_output_room(), next));
-}
-
 static int generate(int argc, char **argv) {
     check_processor();
     const struct edgegen_options options = edgegen_parse(EDGEGEN_GENERATE, argc, argv);
     edgegen_output_open(options.output, options.pcap ? edgegen_pcap_record() : edgegen_json_bound());
-    struct edgegen_stream *stream = open_stream(&options.request, options.batch, options.threads);
+    const int width = edgegen_options_width(&options, options.request.count);
+    struct edgegen_stream *stream = edgegen_open(&options.request, width, options.threads);
+    if (!stream) out_of_memory();
     if (options.pcap) edgegen_pcap(stream);
-    else json_lines(stream);
+    else edgegen_json_lines(stream);
     edgegen_close(stream);
     edgegen_output_close();
     free((void *)options.request.labels);
@@ -86,6 +85,14 @@ static int bench(int argc, char **argv) {
     check_processor();
     const struct edgegen_options options = edgegen_parse(EDGEGEN_BENCH, argc, argv);
     const int status = edgegen_bench(&options);
+    free((void *)options.request.labels);
+    return status;
+}
+
+static int answer_pipe(int argc, char **argv) {
+    check_processor();
+    const struct edgegen_options options = edgegen_parse(EDGEGEN_PIPE, argc, argv);
+    const int status = edgegen_pipe(&options);
     free((void *)options.request.labels);
     return status;
 }
@@ -144,14 +151,15 @@ static int info(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc < 2) edgegen_usage_error("name a verb: generate, bench, verify or info (--help says more)");
+    if (argc < 2) edgegen_usage_error("name a verb: generate, pipe, bench, verify or info (--help says more)");
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0) return fputs(HELP, stdout) < 0;
     const char *verb = argv[1];
     if (strcmp(verb, "generate") == 0) return generate(argc - 2, argv + 2);
     if (strcmp(verb, "bench") == 0) return bench(argc - 2, argv + 2);
+    if (strcmp(verb, "pipe") == 0) return answer_pipe(argc - 2, argv + 2);
     if (argc > 2) edgegen_usage_error("%s takes no %s: the executable is its own bundle", verb, argv[2]);
     if (strcmp(verb, "verify") == 0) return verify();
     if (strcmp(verb, "info") == 0) return info();
-    edgegen_usage_error("%s is not a verb: generate, bench, verify or info", verb);
+    edgegen_usage_error("%s is not a verb: generate, pipe, bench, verify or info", verb);
 }

@@ -6,9 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "flow.h"
 #include "model.h"
 
-enum { USAGE = 2, MOST_THREADS = 256 };
+enum { USAGE = 2, MOST_THREADS = 256, MOST_FLOWS = 1000000 };
 
 _Noreturn void edgegen_usage_error(const char *format, ...) {
     va_list arguments;
@@ -45,8 +46,8 @@ static void put_line(const char *text) {
 }
 
 static int32_t label(const char *name) {
-    for (int32_t i = 0; i < edgegen_codec.labels; i++)
-        if (strcmp(edgegen_codec.label_names[i], name) == 0) return i;
+    const int32_t found = edgegen_label_named(name, strlen(name));
+    if (found >= 0) return found;
     fputs("edgegen: label '", stderr);
     put_line(name);
     fputs("' is unknown to this generator; it knows: ", stderr);
@@ -80,22 +81,29 @@ static const char *value(const char *flag, int argc, char **argv, int *i) {
     return argv[++*i];
 }
 
-/* Whether argv[*i] is a flag that every verb with flags has. */
-static bool common(struct edgegen_options *options, int argc, char **argv, int *i) {
-    struct edgegen_request *request = &options->request;
+/* Whether argv[*i] is a flag that says how flows are made, and not which. */
+static bool how(struct edgegen_options *options, int argc, char **argv, int *i) {
     const char *text;
-    if ((text = value("--label", argc, argv, i))) ((int32_t *)request->labels)[request->label_count++] = label(text);
-    else if ((text = value("--seed", argc, argv, i))) request->controls.seed = whole("--seed", text, 0, UINT64_MAX);
-    else if ((text = value("--batch", argc, argv, i))) options->batch = (int64_t)whole("--batch", text, 1, INT32_MAX);
+    if ((text = value("--batch", argc, argv, i))) options->batch = (int64_t)whole("--batch", text, 1, INT32_MAX);
     else if ((text = value("--threads", argc, argv, i))) options->threads = (int)whole("--threads", text, 1, MOST_THREADS);
-    else if ((text = value("--temperature", argc, argv, i))) request->controls.temperature = temperature(text);
-    else if ((text = value("--min-packets", argc, argv, i)))
-        request->controls.min_packets =
-            (int32_t)whole("--min-packets", text, 1, (uint64_t)edgegen_codec.max_packets);
     else if ((text = value("--engine", argc, argv, i))) {
         if (strcmp(text, "auto") != 0 && strcmp(text, "native") != 0)
             edgegen_usage_error("--engine %s: this executable has the engine native only", text);
     } else return false;
+    return true;
+}
+
+/* Whether argv[*i] is a flag that says which flows are made, or how. */
+static bool which(struct edgegen_options *options, int argc, char **argv, int *i) {
+    struct edgegen_request *request = &options->request;
+    const char *text;
+    if ((text = value("--label", argc, argv, i))) ((int32_t *)request->labels)[request->label_count++] = label(text);
+    else if ((text = value("--seed", argc, argv, i))) request->controls.seed = whole("--seed", text, 0, UINT64_MAX);
+    else if ((text = value("--temperature", argc, argv, i))) request->controls.temperature = temperature(text);
+    else if ((text = value("--min-packets", argc, argv, i)))
+        request->controls.min_packets =
+            (int32_t)whole("--min-packets", text, 1, (uint64_t)edgegen_codec.max_packets);
+    else return how(options, argc, argv, i);
     return true;
 }
 
@@ -105,18 +113,35 @@ static bool of_generate(struct edgegen_options *options, int argc, char **argv, 
     if ((text = value("-n", argc, argv, i))) request->count = (int64_t)whole("-n", text, 0, INT64_MAX);
     else if ((text = value("-o", argc, argv, i))) set_output(options, text);
     else if ((text = value("--first", argc, argv, i))) request->first = whole("--first", text, 0, UINT64_MAX);
-    else return false;
+    else return which(options, argc, argv, i);
     return true;
 }
 
 static bool of_bench(struct edgegen_options *options, int argc, char **argv, int *i) {
     const char *text = value("--seconds", argc, argv, i);
-    if (text) options->seconds = (double)whole("--seconds", text, 1, 3600);
-    return text;
+    if (!text) return which(options, argc, argv, i);
+    options->seconds = (double)whole("--seconds", text, 1, 3600);
+    return true;
 }
 
+static bool of_pipe(struct edgegen_options *options, int argc, char **argv, int *i) {
+    const char *text = value("--most-flows", argc, argv, i);
+    if (!text) return how(options, argc, argv, i);
+    options->most_flows = (int64_t)whole("--most-flows", text, 1, INT64_MAX);
+    return true;
+}
+
+static const struct {
+    const char *name;
+    bool (*flag)(struct edgegen_options *options, int argc, char **argv, int *i); /* whether argv[*i] is one of its */
+} verbs[] = {
+    [EDGEGEN_GENERATE] = {"generate", of_generate},
+    [EDGEGEN_BENCH] = {"bench", of_bench},
+    [EDGEGEN_PIPE] = {"pipe", of_pipe},
+};
+
 struct edgegen_options edgegen_parse(enum edgegen_verb verb, int argc, char **argv) {
-    struct edgegen_options options = {.threads = 1, .seconds = 2, .output = "-"};
+    struct edgegen_options options = {.threads = 1, .seconds = 2, .output = "-", .most_flows = MOST_FLOWS};
     struct edgegen_request *request = &options.request;
     request->controls = (struct edgegen_controls){.temperature = 1, .min_packets = 1};
     request->count = -1;
@@ -125,15 +150,18 @@ struct edgegen_options edgegen_parse(enum edgegen_verb verb, int argc, char **ar
         fputs("edgegen: there is not enough memory for the labels; free some and try again\n", stderr);
         exit(EXIT_FAILURE);
     }
-    const char *const name = verb == EDGEGEN_BENCH ? "bench" : "generate";
-    bool (*const own)(struct edgegen_options *, int, char **, int *) = verb == EDGEGEN_BENCH ? of_bench : of_generate;
     for (int i = 0; i < argc; i++)
-        if (!common(&options, argc, argv, &i) && !own(&options, argc, argv, &i))
-            edgegen_usage_error("%s is not a flag of %s, and a bundle needs not be named: try --help", argv[i], name);
+        if (!verbs[verb].flag(&options, argc, argv, &i))
+            edgegen_usage_error("%s is not a flag of %s, and a bundle needs not be named: try --help", argv[i],
+                                verbs[verb].name);
     if (request->label_count) request->turn = (int64_t)(request->first % (uint64_t)request->label_count);
-    if (verb == EDGEGEN_BENCH) return options;
+    if (verb != EDGEGEN_GENERATE) return options;
     if (request->count < 0) edgegen_usage_error("generate needs -n N, the number of flows");
     if (request->count && (uint64_t)request->count - 1 > UINT64_MAX - request->first)
         edgegen_usage_error("flow numbers end at 18446744073709551615: lower --first or -n");
     return options;
+}
+
+int edgegen_options_width(const struct edgegen_options *options, int64_t flows) {
+    return edgegen_width(options->batch && options->batch < flows ? options->batch : flows);
 }

@@ -13,14 +13,18 @@ struct edgegen_options {
     double seconds;                 /* --seconds, of a measurement */
     const char *output;             /* -o, "-" for standard output */
     bool pcap;                      /* by the suffix of output */
+    int64_t most_flows;             /* --most-flows, of one request */
 };
 
-enum edgegen_verb { EDGEGEN_GENERATE, EDGEGEN_BENCH };
+enum edgegen_verb { EDGEGEN_GENERATE, EDGEGEN_BENCH, EDGEGEN_PIPE };
 
 /* Ends the process with one sentence and status 2. */
 _Noreturn void edgegen_usage_error(const char *format, ...);
 
 /* The flags after the verb; a wrong one is a usage error. */
 struct edgegen_options edgegen_parse(enum edgegen_verb verb, int argc, char **argv);
+
+/* The width for as many flows: one of edgegen_widths. */
+int edgegen_options_width(const struct edgegen_options *options, int64_t flows);
 
 #endif

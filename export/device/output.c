@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/select.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 1 << 16, BROKEN_PIPE = 141, SIGNALLED = 128 };
+enum { BUFFER_BYTES = 1 << 16, SIGNALLED = 128 };
+
+static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
 
 static const char *target;
 static char *temporary; /* NULL for standard output */
@@ -25,7 +28,7 @@ _Noreturn static void end(int status) {
 
 static void fail(const char *what) {
     const int reason = errno;
-    if (reason == EPIPE && !temporary) _exit(BROKEN_PIPE);
+    if ((reason == EPIPE || reason == ECONNRESET) && !temporary) _exit(EDGEGEN_READER_GONE);
     fprintf(stderr, "edgegen: cannot %s %s: %s; choose another place or make room\n", what,
             temporary ? target : "standard output", strerror(reason));
     end(EXIT_FAILURE);
@@ -52,7 +55,6 @@ static void check_signals(void) {
 }
 
 void edgegen_output_open(const char *path, size_t record) {
-    const int caught[] = {SIGINT, SIGTERM, SIGHUP};
     /* Without SA_RESTART: a write that waits for a reader returns. */
     struct sigaction action = {.sa_handler = interrupt};
     for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) {
@@ -74,7 +76,7 @@ void edgegen_output_open(const char *path, size_t record) {
     if (file < 0) fail("create");
 }
 
-static void flush(void) {
+void edgegen_output_flush(void) {
     size_t done = 0, wanted = filled;
     while (done < wanted) {
         const ssize_t n = write(file, buffer + done, wanted - done);
@@ -86,10 +88,26 @@ static void flush(void) {
         while (wanted && wanted < filled && buffer[wanted - 1] != '\n') wanted++;
     }
     filled = 0;
+    check_signals();
+}
+
+void edgegen_output_wait(int input) {
+    sigset_t held, before;
+    fd_set inputs;
+    sigemptyset(&held);
+    for (size_t i = 0; i < sizeof caught / sizeof *caught; i++) sigaddset(&held, caught[i]);
+    FD_ZERO(&inputs);
+    FD_SET(input, &inputs);
+    /* Held from the look until the wait: a signal between the two would be seen after the next input only. */
+    sigprocmask(SIG_BLOCK, &held, &before);
+    check_signals();
+    pselect(input + 1, &inputs, NULL, NULL, NULL, &before);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    check_signals();
 }
 
 char *edgegen_output_room(void) {
-    if (filled >= BUFFER_BYTES) flush();
+    if (filled >= BUFFER_BYTES) edgegen_output_flush();
     check_signals();
     return buffer + filled;
 }
@@ -97,8 +115,7 @@ char *edgegen_output_room(void) {
 void edgegen_output_add(size_t bytes) { filled += bytes; }
 
 void edgegen_output_close(void) {
-    flush();
-    check_signals();
+    edgegen_output_flush();
     free(buffer);
     if (!temporary) return;
     if (close(file) != 0) fail("write");

@@ -19,7 +19,8 @@ from edgegen.writers import json_line
 
 
 def run(name: str, *arguments: str, sanitize: str = mock_host.MEMORY) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([mock_host.build(name, False, sanitize), *arguments], capture_output=True, timeout=60)
+    command = [mock_host.build(name, False, sanitize), *arguments]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
 
 
 @functools.cache
@@ -94,6 +95,9 @@ def test_no_flows_are_no_bytes() -> None:
         (["generate", "-n", "5", "--threads", "0"], "--threads 0 is not"),
         (["generate", "-n", "5", "--min-packets", "4"], "--min-packets 4 is not a whole number in 1..3"),
         (["generate", "-n", "5", "--seconds", "4"], "--seconds is not a flag of generate"),
+        (["pipe", "--seed", "4"], "--seed is not a flag of pipe"),
+        (["pipe", "--most-flows", "0"], "--most-flows 0 is not"),
+        (["generate", "--most-flows", "5"], "--most-flows is not a flag of generate"),
         (["bench", "-n", "5"], "-n is not a flag of bench"),
         (["bench", "--seconds", "0"], "--seconds 0 is not"),
         (["generate", "-n", "5", "--engine", "onnxruntime"], "engine native only"),
@@ -239,10 +243,10 @@ def test_bench_measures_what_it_says() -> None:
 
 
 FLAGS = ["-n", "-o", "--label", "--seed", "--first", "--batch", "--threads", "--temperature", "--min-packets"]
-FLAGS += ["--engine", "--seconds", "--help"]
+FLAGS += ["--engine", "--seconds", "--most-flows", "--help"]
 VALUES = ["0", "1", "3", "-1", "x", "1e9", "", "99999999999999999999", "auto", "nan", "0.5", "é", "=", "-n", "--"]
 WORDS = st.one_of(
-    st.sampled_from(["generate", "bench", "verify", "info", *FLAGS, *VALUES]),
+    st.sampled_from(["generate", "pipe", "bench", "verify", "info", *FLAGS, *VALUES]),
     st.builds("{}={}".format, st.sampled_from(FLAGS), st.sampled_from(VALUES)),
     st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20),
 )

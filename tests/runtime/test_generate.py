@@ -205,6 +205,17 @@ def test_the_verbs(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
     assert edgegen("generate", path, "-n", "x").returncode == 2
 
 
+def test_a_reader_that_goes_ends_it_silently(make_bundle: Callable[..., Path]) -> None:
+    command = [sys.executable, "-m", "edgegen.cli", "generate", str(make_bundle()), "-n", "100000000"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().endswith(b"]}\n")
+        process.stdout.close()
+        assert process.wait(60) == 141
+        assert process.stderr.read() == b""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("name", ["-", "flows.jsonl", "flows.pcap"])
 def test_an_interrupt_leaves_whole_records_and_no_files(

@@ -64,7 +64,7 @@ def test_without_a_seed_one_is_drawn() -> None:
         (b'{"weights": {"ftp": 1}}', "label 'ftp' is unknown"),
         (b'{"weights": null}', "weights must be an object"),
         (b'{"temperature": 1e999}', "temperature"),
-        (b'{"temperature": 1' + b"0" * 400 + b"}", "temperature is too large"),
+        (b'{"temperature": 1' + b"0" * 400 + b"}", "temperature must be 0 or a number in 0.01..100"),
         (b'{"seed": 18446744073709551616}', "seed"),
         (b'{"first": 18446744073709551615}', "first must be a whole number"),
         (b'{"flows": 3}', "'flows' is none of"),
