@@ -143,6 +143,9 @@ def export(
     run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A trained run; none: EdgeLab's LLaMA.")] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Weights and activations in 8 bits.")] = False,
     target: Annotated[str, typer.Option(help="Targets with commas between; none: this machine's.")] = "",
+    refinements: Annotated[
+        int | None, typer.Option(help="Of a flow, where the run is a diffusion: fewer are faster. None: 8.")
+    ] = None,
     deb: Annotated[bool, typer.Option("--deb", help="Debian packages, too, as `edgegen package` makes them.")] = False,
 ) -> None:
     """Compile a trained run into a bundle, checked against its fp32 form before it is written."""
@@ -155,7 +158,7 @@ def export(
     if deb:
         packages.check(out)
     source = edgelab_llama() if run is None else run
-    made = export_run(source, out, _names(target), say=lambda text: print(text, file=sys.stderr))
+    made = export_run(source, out, _names(target), lambda text: print(text, file=sys.stderr), refinements)
     for check in made.checks:
         print(check.line())
     print(f"{made.bundle.path}: {', '.join(made.bundle.manifest.targets)}")

@@ -19,7 +19,7 @@ from edgegen import bundle as bundles
 from edgegen import checkpoint
 from edgegen.bundle import Bundle, Golden, Manifest, check_place, this_target
 from edgegen.codec import Codec
-from edgegen.errors import EdgegenError
+from edgegen.errors import EdgegenError, UsageError
 from edgegen.export import targets
 from edgegen.export.card import card
 from edgegen.export.compile import compile_kernels
@@ -33,6 +33,7 @@ from edgegen.export.quantise import quantise
 from edgegen.export.step_graph import step_graph
 from edgegen.export.targets import Target
 from edgegen.models import Generator
+from edgegen.models.diffusion import Diffusion
 from edgegen.runtime.engine import collect, golden_hash
 from edgegen.runtime.native import NativeEngine
 from edgegen.runtime.request import Request
@@ -51,11 +52,18 @@ class Exported:
     checks: list[Check]
 
 
-def export(run: Path, out: Path, names: tuple[str, ...] = (), say: Say = lambda text: None) -> Exported:
+def export(
+    run: Path,
+    out: Path,
+    names: tuple[str, ...] = (),
+    say: Say = lambda text: None,
+    refinements: int | None = None,
+) -> Exported:
     """Export the run at `run` as an int8 bundle at `out`.
 
     names: targets by name, none meaning this machine's
     say: told what is going on, a line each
+    refinements: of a flow, for a generator that refines whole flows; none: as many as it was trained for
     Raises EdgegenError where the gate is red: then nothing is written.
     """
     here = this_target()
@@ -63,6 +71,10 @@ def export(run: Path, out: Path, names: tuple[str, ...] = (), say: Say = lambda 
     (gate_target,) = targets.find([here])
     check_place(out)
     model, codec, config = checkpoint.load(run)
+    if refinements is not None:
+        if not isinstance(model, Diffusion):
+            raise UsageError(f"{run} is a {model.config.arch}, which makes flows token by token: it has no refinements")
+        model.refine_in(refinements)
     with _workspace() as folder:
         fp32, int8 = folder / "model.onnx", folder / "model.int8.onnx"
         say("step graph to ONNX")
@@ -89,7 +101,7 @@ def export(run: Path, out: Path, names: tuple[str, ...] = (), say: Say = lambda 
             )
             files[described[target.name].executable] = executable
             files[described[target.name].library] = built[target.name].library
-        sizes = config["model"] | {"parameters": sum(p.numel() for p in model.parameters()), "precision": "int8"}
+        sizes = model.config.to_json() | {"parameters": sum(p.numel() for p in model.parameters()), "precision": "int8"}
         loop = bundles.REFINEMENT if model.refinements else bundles.AUTOREGRESSIVE
         manifest = Manifest(model.config.arch, codec, golden, described, sizes, _provenance(run, config), loop)
         files["card.md"] = card(manifest, checks, files).encode()

@@ -12,15 +12,17 @@ which token it is. So the vocabulary, most of the arithmetic, is asked once a fl
 Shapes: b batch, p positions, c width of a code, d width of the table, w width of the network.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgegen.errors import UsageError
 from edgegen.models.base import Config, Generator, RMSNorm, SwiGLU
 
 FREQUENCIES, TIME_WIDTH = 16, 64
+MOST_REFINEMENTS = 64
 # Noise is the sum of four bytes, which is as good as normal here and the same on every processor.
 BYTES, BYTE_VARIANCE = 4, (256**2 - 1) / 12
 
@@ -77,12 +79,20 @@ class Diffusion(Generator):
         self.norm = RMSNorm(w)
         self.expect = nn.Linear(w, size, bias=False)
         self.ask = nn.Linear(w, config.steps * d, bias=False)
-        at = torch.arange(config.refinements)
-        self.register_buffer("shares", 1.0 / (config.refinements - at).float()[:, None], persistent=False)
+        self.register_buffer("shares", torch.empty(0), persistent=False)
+        self.refine_in(config.refinements)
         for name, weight in self.blocks.named_parameters():
             if name.endswith("down.weight"):
                 # Residual branches start smaller, so that the stream does not grow with depth.
                 nn.init.normal_(weight, std=0.06 / (2 * config.layers) ** 0.5)
+
+    def refine_in(self, refinements: int) -> None:
+        """Take as many refinements for a flow from now on: what was learned holds for all times between 0 and 1."""
+        if not 1 <= refinements <= MOST_REFINEMENTS:
+            raise UsageError(f"refinements {refinements} are outside 1..{MOST_REFINEMENTS}")
+        self.config = replace(self.config, refinements=refinements)
+        left = refinements - torch.arange(refinements)
+        self.register_buffer("shares", 1.0 / left.float()[:, None], persistent=False)
 
     def time_rows(self, time: Tensor) -> Tensor:
         """(b, w) for times (b,) in 0..1."""

@@ -231,6 +231,12 @@ def test_a_place_that_cannot_be_written_is_refused_at_once(tmp_path: Path) -> No
     assert taken.read_text() == "a letter"
 
 
+def test_only_a_diffusion_has_refinements(runs: Forms, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="token by token"):
+        build.export(runs("llama", "tiny"), tmp_path / "x.edgegen", refinements=4)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_an_unknown_target_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"target 'vax' is unknown; .*x86_64"):
         build.export(tmp_path / "run", tmp_path / "x.edgegen", ("x86_64", "vax"))

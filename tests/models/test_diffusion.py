@@ -7,6 +7,7 @@ from torch import Tensor
 
 from edgegen import models
 from edgegen.codec import Codec, Label
+from edgegen.errors import UsageError
 from edgegen.flow import Flow
 from edgegen.models.diffusion import Diffusion, noise
 from edgegen.runtime import sampling
@@ -97,3 +98,20 @@ def test_folding_keeps_what_is_expected(model: Diffusion) -> None:
     at = torch.full((2,), 3)
     after = model.step(torch.full((2,), CODEC.label_base), at, start, start)[2]
     torch.testing.assert_close(after, before)
+
+
+@torch.no_grad()
+def test_fewer_refinements_are_longer_steps_on_the_same_path(model: Diffusion) -> None:
+    model.refine_in(2)
+    assert model.config.refinements == model.refinements == 2
+    model.fold()
+    start = noise((1, CODEC.steps * model.config.code))
+    (_, codes, expected), last = path(model, start, 0)
+    torch.testing.assert_close(codes, start + (expected - start) / 2)
+    torch.testing.assert_close(last[1], last[2])
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 65])
+def test_a_number_of_refinements_that_makes_no_sense_is_refused(model: Diffusion, wrong: int) -> None:
+    with pytest.raises(UsageError, match=r"outside 1\.\.64"):
+        model.refine_in(wrong)
