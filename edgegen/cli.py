@@ -30,6 +30,7 @@ EXTRAS = {
     "prometheus_client": "serve",
     "starlette": "serve",
     "uvicorn": "serve",
+    "cryptography": "trust",
 }
 
 app = typer.Typer(
@@ -41,6 +42,20 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Captures and data sets in, and what is in them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+
+# Of every verb that opens a bundle.
+RequireSignature = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="KEY.pub", help="Refuse a bundle that this key has not signed.", envvar="EDGEGEN_REQUIRE_SIGNATURE"
+    ),
+]
+CheckSignature = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="KEY.pub", help="The same, with a warning for one not signed at all.", envvar="EDGEGEN_CHECK_SIGNATURE"
+    ),
+]
 
 
 @data_app.command("import")
@@ -122,19 +137,48 @@ def export(
     run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A trained run; none: EdgeLab's LLaMA.")] = None,
     int8: Annotated[bool, typer.Option("--int8", help="Weights and activations in 8 bits.")] = False,
     target: Annotated[str, typer.Option(help="Targets with commas between; none: this machine's.")] = "",
+    sign: Annotated[Path | None, typer.Option(metavar="NAME.key", help="Sign it with this private key.")] = None,
 ) -> None:
     """Compile a trained run into a bundle, checked against its fp32 form before it is written."""
     from edgegen.datasets import edgelab_llama
     from edgegen.export import export as export_run
+    from edgegen.trust import signer
 
     if not int8:
         raise UsageError("only int8 bundles are compiled so far: call `edgegen export --int8`")
     names = tuple(name.strip() for name in target.split(",") if name.strip())
     source = edgelab_llama() if run is None else run
-    made = export_run(source, out, names, say=lambda text: print(text, file=sys.stderr))
+    signing = None if sign is None else signer(sign)
+    made = export_run(source, out, names, lambda text: print(text, file=sys.stderr), signing)
     for check in made.checks:
         print(check.line())
     print(f"{made.bundle.path}: {', '.join(made.bundle.manifest.targets)}")
+
+
+@app.command()
+def keygen(
+    name: Annotated[Path, typer.Option("-o", metavar="NAME", help="Of the files NAME.key and NAME.pub.")],
+) -> None:
+    """Make a key pair to sign bundles with: NAME.key stays in the workshop, NAME.pub goes onto gateways."""
+    from edgegen.trust import make_keys
+
+    private, public = make_keys(name)
+    print(f"{private} signs: keep it secret; {public} goes onto the gateways")
+
+
+@app.command()
+def sign(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `edgegen export` made.")],
+    key: Annotated[Path, typer.Option(metavar="NAME.key", help="The private key that `edgegen keygen` made.")],
+) -> None:
+    """Sign a bundle and its executables, in place of older signatures."""
+    from edgegen.bundle import Bundle
+    from edgegen.trust import sign as sign_bundle
+    from edgegen.trust import signer
+
+    signed = sign_bundle(Bundle.open(bundle), signer(key))
+    names = ["manifest.sig", *(name for name in signed.files if name.endswith(".sig"))]
+    print(f"{bundle}: {', '.join(names)}")
 
 
 @app.command()
@@ -150,12 +194,17 @@ def generate(
     temperature: Annotated[float, typer.Option(help="0 for the likeliest packets; 1 as trained.")] = 1.0,
     min_packets: Annotated[int, typer.Option(help="Packets that every flow has at least.")] = 1,
     threads: Annotated[int, typer.Option(help="Of the native engine; changes the speed only.")] = 1,
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Generate labelled flows from a bundle."""
     from edgegen import runtime
+    from edgegen.bundle import Bundle
+    from edgegen.trust import Trust
     from edgegen.writers import write_flows
 
-    flows = runtime.generate(bundle, n, label, seed, batch, engine, temperature, first, min_packets, threads)
+    opened = Bundle.open(bundle, Trust.asked(require_signature, check_signature))
+    flows = runtime.generate(opened, n, label, seed, batch, engine, temperature, first, min_packets, threads)
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import track
@@ -176,12 +225,16 @@ def evaluate(
     baseline: Annotated[
         list[str] | None, typer.Option(help="To stand beside; none: all but ctgan, which is slow; all: all.")
     ] = None,
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Say whether generated flows can be trusted: fidelity, training on them alone, privacy, cost."""
     from edgegen.datasets import edgelab
     from edgegen.evaluate.command import run
+    from edgegen.trust import Trust
 
-    run(edgelab() if real is None else real, bundle, synthetic, out, seed, seeds, tuple(baseline or ()), card)
+    trust = Trust.asked(require_signature, check_signature)
+    run(edgelab() if real is None else real, bundle, synthetic, out, seed, seeds, tuple(baseline or ()), card, trust)
 
 
 @app.command()
@@ -193,12 +246,16 @@ def augment(
     per_label: Annotated[int | None, typer.Option(help="Flows that every label is to have.")] = None,
     ratio: Annotated[float | None, typer.Option(help="Flows to add for each real one; 1 if nothing is said.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed adds the same flows.")] = 0,
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Add flows to a training set, marked `synthetic`, with weights that keep the real ones at half."""
     from edgegen.datasets import edgelab
     from edgegen.evaluate.command import run_augment
+    from edgegen.trust import Trust
 
-    run_augment(edgelab() if flows is None else flows, bundle, transform, per_label, ratio, seed, out)
+    trust = Trust.asked(require_signature, check_signature)
+    run_augment(edgelab() if flows is None else flows, bundle, transform, per_label, ratio, seed, out, trust)
 
 
 @app.command()
@@ -212,26 +269,35 @@ def bench(
     label: Annotated[list[str] | None, typer.Option(help="Labels in turn; none: by training share.")] = None,
     temperature: Annotated[float, typer.Option(help="0 for the likeliest packets; 1 as trained.")] = 1.0,
     min_packets: Annotated[int, typer.Option(min=1, help="Packets that every flow has at least.")] = 1,
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Measure latency, throughput and memory of a bundle's executable, here or where it will run."""
     from edgegen.bundle import Bundle
     from edgegen.measure import Workload, measure
     from edgegen.measure.report import write
+    from edgegen.trust import Trust
 
     workload = Workload(seconds, batch, threads, tuple(label or ()), temperature, min_packets)
-    write(measure(Bundle.open(bundle), on, workload), out)
+    write(measure(Bundle.open(bundle, Trust.asked(require_signature, check_signature)), on, workload), out)
 
 
 @app.command()
 def verify(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `edgegen export` made.")],
     engine: Annotated[str, typer.Option(help="auto, native or onnxruntime.")] = "auto",
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Check every byte of a bundle, and that this machine generates the flows its export did."""
     from edgegen.bundle import Bundle
     from edgegen.runtime.engine import verify as verify_bundle
+    from edgegen.trust import Trust
 
-    print(f"{bundle}: {verify_bundle(Bundle.open(bundle), engine)}")
+    trust = Trust.asked(require_signature, check_signature)
+    opened = Bundle.open(bundle, trust)
+    whose = f"signed with {trust.path}, " if trust and opened.signed else ""
+    print(f"{bundle}: {whose}{verify_bundle(opened, engine)}")
 
 
 @app.command()
@@ -261,14 +327,17 @@ def serve(
         float, typer.Option(help="Seconds for requests under way after SIGTERM.", envvar="EDGEGEN_DRAIN")
     ] = 30.0,
     engine: Annotated[str, typer.Option(help="auto, native or onnxruntime.", envvar="EDGEGEN_ENGINE")] = "auto",
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Serve flows over HTTP: POST /v1/flows, a page at /, metrics for Prometheus."""
     from edgegen.serve.server import serve as serve_bundle
     from edgegen.serve.settings import Settings, read_token
+    from edgegen.trust import Trust
 
     token = read_token(token_file)
     limits = Settings(host, port, token, workers, queue, most_flows, most_body, seconds, patience, drain)
-    serve_bundle(bundle, limits, engine)
+    serve_bundle(bundle, limits, engine, Trust.asked(require_signature, check_signature))
 
 
 @app.command()
@@ -311,10 +380,11 @@ def main() -> None:
         print(f"edgegen: {error}", file=sys.stderr)
         sys.exit(1)
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        package = (error.name or "").partition(".")[0]
+        extra = EXTRAS.get(package)
         if extra is None:
             raise
-        needed = f"this needs {error.name}, which is not installed: pip install 'edgegen[{extra}]'"
+        needed = f"this needs {package}, which is not installed: pip install 'edgegen[{extra}]'"
         print(f"edgegen: {needed}", file=sys.stderr)
         sys.exit(1)
     except _Signal as error:

@@ -36,6 +36,7 @@ from edgegen.models import Generator
 from edgegen.runtime.engine import collect, golden_hash
 from edgegen.runtime.native import NativeEngine
 from edgegen.runtime.request import Request
+from edgegen.trust import Signer
 
 WIDTHS = (1, 16)
 GOLDEN_SEED, GOLDEN_COUNT = 7, 64
@@ -51,11 +52,14 @@ class Exported:
     checks: list[Check]
 
 
-def export(run: Path, out: Path, names: tuple[str, ...] = (), say: Say = lambda text: None) -> Exported:
+def export(
+    run: Path, out: Path, names: tuple[str, ...] = (), say: Say = lambda text: None, sign: Signer | None = None
+) -> Exported:
     """Export the run at `run` as an int8 bundle at `out`.
 
     names: targets by name, none meaning this machine's
     say: told what is going on, a line each
+    sign: signs it, where it is to be signed
     Raises EdgegenError where the gate is red: then nothing is written.
     """
     here = this_target()
@@ -92,7 +96,7 @@ def export(run: Path, out: Path, names: tuple[str, ...] = (), say: Say = lambda 
         sizes = config["model"] | {"parameters": sum(p.numel() for p in model.parameters()), "precision": "int8"}
         manifest = Manifest(model.config.arch, codec, golden, described, sizes, _provenance(run, config))
         files["card.md"] = card(manifest, checks, files).encode()
-        return Exported(bundles.write_bundle(out, files, manifest), checks)
+        return Exported(bundles.write_bundle(out, files, manifest, sign), checks)
 
 
 @contextmanager

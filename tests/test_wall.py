@@ -12,7 +12,7 @@ import pytest
 import edgegen
 
 PACKAGE = Path(edgegen.__file__).parent
-ALONE = ("__init__", "flow", "codec", "bundle", "errors", "writers", "pcap_writer", "cli")
+ALONE = ("__init__", "flow", "codec", "bundle", "trust", "errors", "writers", "pcap_writer", "cli")
 FOLDERS = ("runtime", "measure", "serve")
 DEVICE = sorted(
     [

@@ -10,6 +10,7 @@
 #include "output.h"
 #include "pcap.h"
 #include "sha256.h"
+#include "trust.h"
 
 static const char HELP[] =
     "usage: edgegen generate -n N [-o OUT] [--first I] [FLAG]...\n"
@@ -32,6 +33,10 @@ static const char HELP[] =
     "  --batch B        flows at a time, for each thread\n"
     "  --threads T      threads, which share the flows between them\n"
     "  EDGEGEN_KERNELS  in the environment: kernels other than the fastest that the processor runs (see info)\n"
+    "\n"
+    "Every verb first checks the signature that `edgegen sign` put beside this file, where it is told to:\n"
+    "  --require-signature KEY.pub  refuse to run unless this key signed it; or EDGEGEN_REQUIRE_SIGNATURE\n"
+    "  --check-signature KEY.pub    warn where it is not signed at all; or EDGEGEN_CHECK_SIGNATURE\n"
     "\n"
     "A gateway is served best by the widest batch, the default: the weights, which no small cache holds, are then read\n"
     "once for all flows in it. --batch 1 takes the least memory, and the least time to a first flow.\n";
@@ -148,9 +153,15 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0) return fputs(HELP, stdout) < 0;
     const char *verb = argv[1];
-    if (strcmp(verb, "generate") == 0) return generate(argc - 2, argv + 2);
-    if (strcmp(verb, "bench") == 0) return bench(argc - 2, argv + 2);
-    if (argc > 2) edgegen_usage_error("%s takes no %s: the executable is its own bundle", verb, argv[2]);
+    int left = argc - 2;
+    const struct edgegen_trust trust = edgegen_trust_asked(&left, argv + 2);
+    if (trust.key) {
+        check_processor();
+        edgegen_trust_check(&trust);
+    }
+    if (strcmp(verb, "generate") == 0) return generate(left, argv + 2);
+    if (strcmp(verb, "bench") == 0) return bench(left, argv + 2);
+    if (left) edgegen_usage_error("%s takes no %s: the executable is its own bundle", verb, argv[2]);
     if (strcmp(verb, "verify") == 0) return verify();
     if (strcmp(verb, "info") == 0) return info();
     edgegen_usage_error("%s is not a verb: generate, bench, verify or info", verb);

@@ -10,8 +10,9 @@ FOLDER = Path(__file__).parent
 ENGINE = ("philox.c", "sample.c", "rows.c", "stream.c")
 LIBRARY = tuple(FOLDER / name for name in (*ENGINE, "library.c"))
 FORMATS = ("flow.c", "json.c", "frames.c", "pcap.c", "output.c")
+SIGNATURE = ("sha512.c", "field.c", "ed25519.c", "pem.c", "trust.c")
 VERBS = ("options.c", "machine.c", "bench.c", "sha256.c", "main.c")
-EXECUTABLE = tuple(FOLDER / name for name in (*ENGINE, *FORMATS, *VERBS))
+EXECUTABLE = tuple(FOLDER / name for name in (*ENGINE, *FORMATS, *SIGNATURE, *VERBS))
 # Contraction fuses a multiply and an add into one rounding on some targets: draws would differ by processor.
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"-I{FOLDER}")
 
