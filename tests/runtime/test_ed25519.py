@@ -154,6 +154,17 @@ def test_no_point_has_two_encodings_and_no_weak_key_signs(watched: Path) -> None
     assert not any(fits(*case) for case in made)
 
 
+def test_every_bit_of_the_first_half_counts(watched: Path) -> None:
+    """The hash is of the half as it stands, so that the point behind it differs from the right one in a bit only."""
+    secret, nonce = 12345, 67890
+    key, r = curve.encode(curve.times(secret, curve.BASE)), curve.encode(curve.times(nonce, curve.BASE))
+    made: list[Case] = []
+    for half in (r, *(flipped(r, at) for at in range(256))):
+        s = (nonce + curve.challenge(half, key, b"x") * secret) % curve.ORDER
+        made.append((key, half + s.to_bytes(32, "little"), b"x"))
+    assert answers(watched, list(map(record, made))) == b"1" + b"0" * 256
+
+
 def library(key: bytes, signature: bytes, message: bytes) -> bool:
     try:
         Ed25519PublicKey.from_public_bytes(key).verify(signature, message)
@@ -186,6 +197,28 @@ def key_record(text: bytes) -> bytes:
 )
 def test_a_key_file_may_end_its_lines_as_it_likes(watched: Path, text: bytes) -> None:
     assert answers(watched, [key_record(text)]) == b"1" + bytes(range(32))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(PEM + more for more in (b"x", b"\nx\n", b" ", b"\0", PEM)),
+        *(more + PEM for more in (b"x", b"\n", b" ")),
+        *(PEM[:-cut] for cut in (2, 26, 28, 30, 60, 113)),
+        PEM.replace(b"=", b""),
+        PEM.replace(b"Hh8=", b"Hh9="),  # a bit of the last letter that stands for nothing
+        PEM.replace(b"MCow", b"MCox"),
+        PEM.replace(b"K2Vw", b"K2Vu"),  # X25519
+        PEM.replace(b"AyEA", b"AyEB"),
+        PEM.replace(b"PUBLIC", b"PRIVATE"),
+        PEM.replace(b"-----\n", b"----- \n", 1),
+        PEM.replace(b"\n", b"\r"),
+        PEM.replace(b"MC", b"M\nC"),
+    ],
+)
+def test_a_key_file_holds_one_key_and_nothing_else(watched: Path, text: bytes) -> None:
+    assert text != PEM
+    assert answers(watched, [key_record(text)]) == b"0"
 
 
 def edits() -> st.SearchStrategy[bytes]:
