@@ -3,6 +3,7 @@
 import random
 import shutil
 import subprocess
+import sys
 from itertools import product
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgegen.export.device.sources import FLAGS, FOLDER, SIGNATURE
+from edgegen.export.link import SMALL
+from edgegen.export.targets import TARGETS
 from edgegen.trust import fits, read_public_key
 
 Case = tuple[bytes, bytes, bytes]  # key, signature, message
@@ -54,17 +57,19 @@ VECTORS = [
 ]
 
 
+SOURCES = [Path(__file__).with_name("check_signatures.c"), *(FOLDER / name for name in SIGNATURE if name != "trust.c")]
+
+
 def build(folder: Path, *flags: str) -> Path:
     if not shutil.which("gcc"):
         pytest.skip("gcc is missing")
     out = folder / "check_signatures"
-    sources = [Path(__file__).with_name("check_signatures.c"), *(FOLDER / n for n in SIGNATURE if n != "trust.c")]
-    subprocess.run(["gcc", *FLAGS, *flags, *map(str, sources), "-o", str(out)], check=True)
+    subprocess.run(["gcc", *FLAGS, *flags, *map(str, SOURCES), "-o", str(out)], check=True)
     return out
 
 
-def answers(program: Path, records: list[bytes]) -> bytes:
-    done = subprocess.run([program], input=b"".join(records), capture_output=True, timeout=120)
+def answers(program: Path, records: list[bytes], *emulator: str) -> bytes:
+    done = subprocess.run([*emulator, program], input=b"".join(records), capture_output=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, b"")
     return done.stdout
 
@@ -137,6 +142,23 @@ def test_what_fits_is_what_the_library_says_fits(request: pytest.FixtureRequest,
     expected = "".join(str(int(fits(*case))) for case in made)
     assert count / 2 <= expected.count("1") < count / 2 + 5
     assert answers(request.getfixturevalue(kind), list(map(record, made))).decode() == expected
+
+
+@pytest.mark.timeout(900)  # the first link for a target builds its C library
+@pytest.mark.parametrize(
+    ("name", "emulator", "cpu"),
+    [("aarch64", "qemu-aarch64-static", "cortex-a53"), ("armv7", "qemu-arm-static", "cortex-a7")],
+)
+def test_the_same_on_arm(tmp_path: Path, name: str, emulator: str, cpu: str) -> None:
+    if shutil.which(emulator) is None:
+        pytest.skip(f"{emulator} is missing (Debian package qemu-user-static)")
+    target = TARGETS[name]
+    command = [sys.executable, "-m", "ziglang", "cc", "-target", target.executable, "-static", "-s", *FLAGS, *SMALL]
+    command += [f"-mcpu={target.host_cpu}", *map(str, SOURCES), "-o", "check"]
+    subprocess.run(command, check=True, cwd=tmp_path)
+    made = cases(7, 300)
+    expected = "".join(str(int(fits(*case))) for case in made)
+    assert answers(tmp_path / "check", list(map(record, made)), emulator, "-cpu", cpu).decode() == expected
 
 
 def test_no_point_has_two_encodings_and_no_weak_key_signs(watched: Path) -> None:
