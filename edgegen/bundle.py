@@ -2,6 +2,7 @@
 
     manifest.json   line 1 is `{"sha256": "<64 hex>",`: the hash of every byte after that line
     model.onnx  model.int8.onnx  <target>/edgegen  <target>/libmodel.so  card.md
+    manifest.sig  <target>/edgegen.sig    where it is signed: edgegen/trust.py
 
 Nothing of a bundle is loaded before all of it has been checked.
 """
@@ -11,17 +12,21 @@ import json
 import os
 import platform
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
 
+if TYPE_CHECKING:
+    from edgegen.trust import Trust
+
 FORMAT = 1
 MANIFEST = "manifest.json"
+SIGNATURE = "manifest.sig"
 AUTOREGRESSIVE, REFINEMENT = "autoregressive", "refinement"
 _FIRST_LINE = '{{"sha256": "{}",\n'
 _MACHINES = {"AMD64": "x86_64", "arm64": "aarch64", "armv7l": "armv7"}
@@ -101,13 +106,21 @@ class Bundle:
     def codec(self) -> Codec:
         return self.manifest.codec
 
+    @property
+    def signed(self) -> bool:
+        """Whether it bears a signature; whose, `trust` says to `open`."""
+        return os.path.lexists(self.path / SIGNATURE)
+
     @classmethod
-    def open(cls, path: Path | str) -> "Bundle":
-        """Check every byte of a bundle; EdgegenError names the first file that is missing or changed."""
+    def open(cls, path: Path | str, trust: "Trust | None" = None) -> "Bundle":
+        """Check every byte of a bundle; EdgegenError names the first file that is missing or changed.
+
+        trust: whose signature it must bear; None asks for none
+        """
         path = Path(path)
         if not path.exists():
             raise EdgegenError(f"there is no bundle {path}: make one with `edgegen export`")
-        data = _read_manifest(path)
+        data = _read_manifest(path, trust)
         form, loop = data.get("format"), data.get("loop")
         if form != FORMAT:
             raise EdgegenError(f"{path} has bundle format {form}, not {FORMAT}: export it with this edgegen")
@@ -120,6 +133,10 @@ class Bundle:
             raise EdgegenError(f"{path / MANIFEST} lacks a field ({error}): export the bundle again") from error
         for name, digest in files.items():
             _check(path, name, digest)
+        for target in manifest.targets.values():
+            for name in (target.executable, target.library):
+                if name not in files:
+                    raise EdgegenError(f"{path / MANIFEST} has no hash of {name}: export the bundle again")
         return cls(path, manifest, files)
 
     def executable(self, target: str) -> Path:
@@ -168,46 +185,63 @@ def check_place(path: Path) -> None:
         )
 
 
-def write_bundle(path: Path | str, files: Mapping[str, bytes | Path], manifest: Manifest) -> Bundle:
+def write_bundle(
+    path: Path | str,
+    files: Mapping[str, bytes | Path],
+    manifest: Manifest,
+    sign: Callable[[bytes], bytes] | None = None,
+) -> Bundle:
     """Write a bundle under a temporary name, renamed when it is whole; it replaces an older bundle.
 
     files: name inside the bundle ("x86_64/edgegen") -> its bytes, or the file to copy
+    sign:  bytes -> their signature, where executables and manifest are to bear one
     Raises EdgegenError where `path` is something else than a bundle, or cannot be written.
     """
     path = Path(path)
     check_place(path)
     executables = {target.executable for target in manifest.targets.values()}
     with _replacing(path) as folder:
+        named = executables & files.keys()
+        signatures = {f"{name}.sig": sign(_bytes(files[name])) for name in sorted(named)} if sign else {}
         hashes = {}
-        for name, content in files.items():
+        for name, content in {**files, **signatures}.items():
             if not _is_inside(name):
                 raise EdgegenError(f"{name!r} is not a file name inside a bundle: use one relative to its folder")
-            data = content.read_bytes() if isinstance(content, Path) else content
+            data = _bytes(content)
             file = folder / name
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_bytes(data)
             file.chmod(0o755 if name in executables else 0o644)
             hashes[name] = hashlib.sha256(data).hexdigest()
         rest = json.dumps({**manifest.to_json(), "files": hashes}, indent=1, ensure_ascii=False)[2:] + "\n"
-        first = _FIRST_LINE.format(hashlib.sha256(rest.encode()).hexdigest())
-        (folder / MANIFEST).write_bytes((first + rest).encode())
+        text = (_FIRST_LINE.format(hashlib.sha256(rest.encode()).hexdigest()) + rest).encode()
+        (folder / MANIFEST).write_bytes(text)
+        if sign:
+            (folder / SIGNATURE).write_bytes(sign(text))
         Bundle.open(folder)
     return Bundle.open(path)
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of the bundle at `path`, its own hash checked."""
+def _bytes(content: bytes | Path) -> bytes:
+    return content.read_bytes() if isinstance(content, Path) else content
+
+
+def _read_manifest(path: Path, trust: "Trust | None") -> dict[str, Any]:
+    """The manifest of the bundle at `path`, its own hash and its signature checked."""
     file = path / MANIFEST
     try:
-        first, _, rest = file.read_bytes().partition(b"\n")
+        text = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise EdgegenError(
             f"{path} is not a bundle, as it has no {MANIFEST}: name a folder that `edgegen export` wrote"
         ) from error
     except OSError as error:
         raise EdgegenError(f"{file} cannot be read ({error.strerror}): check its permissions") from error
+    first, _, rest = text.partition(b"\n")
     if first + b"\n" != _FIRST_LINE.format(hashlib.sha256(rest).hexdigest()).encode():
         raise EdgegenError(f"{file} has been changed since the bundle was written: copy or export the bundle again")
+    if trust is not None:
+        trust.check(path, text)
     try:
         data: dict[str, Any] = json.loads(b"{" + rest)
     except ValueError as error:
@@ -231,7 +265,7 @@ def _check(path: Path, name: str, digest: str) -> None:
 
 def _is_inside(name: str) -> bool:
     pure = PurePosixPath(name)
-    return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts and name != MANIFEST
+    return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts and name not in (MANIFEST, SIGNATURE)
 
 
 @contextmanager

@@ -33,6 +33,7 @@ EXTRAS = {
     "prometheus_client": "serve",
     "starlette": "serve",
     "uvicorn": "serve",
+    "cryptography": "trust",
 }
 
 READER_GONE = 141
@@ -62,6 +63,20 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="Captures and data sets in, and what is in them.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+
+# Of every verb that opens a bundle.
+RequireSignature = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="KEY.pub", help="Refuse a bundle that this key has not signed.", envvar="EDGEGEN_REQUIRE_SIGNATURE"
+    ),
+]
+CheckSignature = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="KEY.pub", help="The same, with a warning for one not signed at all.", envvar="EDGEGEN_CHECK_SIGNATURE"
+    ),
+]
 
 
 @data_app.command("import")
@@ -147,18 +162,21 @@ def export(
         int | None, typer.Option(help="Of a flow, where the run is a diffusion: fewer are faster. None: 8.")
     ] = None,
     deb: Annotated[bool, typer.Option("--deb", help="Debian packages, too, as `edgegen package` makes them.")] = False,
+    sign: Annotated[Path | None, typer.Option(metavar="NAME.key", help="Sign it with this private key.")] = None,
 ) -> None:
     """Compile a trained run into a bundle, checked against its fp32 form before it is written."""
     from edgegen import package as packages
     from edgegen.datasets import edgelab_llama
     from edgegen.export import export as export_run
+    from edgegen.trust import signer
 
     if not int8:
         raise UsageError("only int8 bundles are compiled so far: call `edgegen export --int8`")
     if deb:
         packages.check(out)
     source = edgelab_llama() if run is None else run
-    made = export_run(source, out, _names(target), lambda text: print(text, file=sys.stderr), refinements)
+    signing = None if sign is None else signer(sign)
+    made = export_run(source, out, _names(target), lambda text: print(text, file=sys.stderr), signing, refinements)
     for check in made.checks:
         print(check.line())
     print(f"{made.bundle.path}: {', '.join(made.bundle.manifest.targets)}")
@@ -176,14 +194,44 @@ def package(
     target: Annotated[str, typer.Option(help="Targets with commas between; none: all of the bundle.")] = "",
     version: Annotated[str | None, typer.Option(help="Of the packages; none: edgegen's and the day of export.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the socket, once it is enabled.")] = 8585,
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Make Debian packages of a bundle: executable, manual, and a socket that is not enabled."""
     from edgegen import package as packages
     from edgegen.bundle import Bundle
+    from edgegen.trust import Trust
 
+    opened = Bundle.open(bundle, Trust.asked(require_signature, check_signature))
     folder = bundle.absolute().parent if out is None else out
-    for path in packages.package(Bundle.open(bundle), folder, _names(target), version, port):
+    for path in packages.package(opened, folder, _names(target), version, port):
         print(path)
+
+
+@app.command()
+def keygen(
+    name: Annotated[Path, typer.Option("-o", metavar="NAME", help="Of the files NAME.key and NAME.pub.")],
+) -> None:
+    """Make a key pair to sign bundles with: NAME.key stays in the workshop, NAME.pub goes onto gateways."""
+    from edgegen.trust import make_keys
+
+    private, public = make_keys(name)
+    print(f"{private} signs: keep it secret; {public} goes onto the gateways")
+
+
+@app.command()
+def sign(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `edgegen export` made.")],
+    key: Annotated[Path, typer.Option(metavar="NAME.key", help="The private key that `edgegen keygen` made.")],
+) -> None:
+    """Sign a bundle and its executables, in place of older signatures."""
+    from edgegen.bundle import Bundle
+    from edgegen.trust import sign as sign_bundle
+    from edgegen.trust import signer
+
+    signed = sign_bundle(Bundle.open(bundle), signer(key))
+    names = ["manifest.sig", *(name for name in signed.files if name.endswith(".sig"))]
+    print(f"{bundle}: {', '.join(names)}")
 
 
 @app.command()
@@ -199,12 +247,17 @@ def generate(
     temperature: Annotated[float, typer.Option(help="0 for the likeliest packets; 1 as trained.")] = 1.0,
     min_packets: Annotated[int, typer.Option(help="Packets that every flow has at least.")] = 1,
     threads: Annotated[int, typer.Option(help="Of the native engine; changes the speed only.")] = 1,
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Generate labelled flows from a bundle."""
     from edgegen import runtime
+    from edgegen.bundle import Bundle
+    from edgegen.trust import Trust
     from edgegen.writers import write_flows
 
-    flows = runtime.generate(bundle, n, label, seed, batch, engine, temperature, first, min_packets, threads)
+    opened = Bundle.open(bundle, Trust.asked(require_signature, check_signature))
+    flows = runtime.generate(opened, n, label, seed, batch, engine, temperature, first, min_packets, threads)
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import track
@@ -225,12 +278,16 @@ def evaluate(
     baseline: Annotated[
         list[str] | None, typer.Option(help="To stand beside; none: all but ctgan, which is slow; all: all.")
     ] = None,
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Say whether generated flows can be trusted: fidelity, training on them alone, privacy, cost."""
     from edgegen.datasets import edgelab
     from edgegen.evaluate.command import run
+    from edgegen.trust import Trust
 
-    run(edgelab() if real is None else real, bundle, synthetic, out, seed, seeds, tuple(baseline or ()), card)
+    trust = Trust.asked(require_signature, check_signature)
+    run(edgelab() if real is None else real, bundle, synthetic, out, seed, seeds, tuple(baseline or ()), card, trust)
 
 
 @app.command()
@@ -242,12 +299,16 @@ def augment(
     per_label: Annotated[int | None, typer.Option(help="Flows that every label is to have.")] = None,
     ratio: Annotated[float | None, typer.Option(help="Flows to add for each real one; 1 if nothing is said.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed adds the same flows.")] = 0,
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Add flows to a training set, marked `synthetic`, with weights that keep the real ones at half."""
     from edgegen.datasets import edgelab
     from edgegen.evaluate.command import run_augment
+    from edgegen.trust import Trust
 
-    run_augment(edgelab() if flows is None else flows, bundle, transform, per_label, ratio, seed, out)
+    trust = Trust.asked(require_signature, check_signature)
+    run_augment(edgelab() if flows is None else flows, bundle, transform, per_label, ratio, seed, out, trust)
 
 
 @app.command()
@@ -261,43 +322,57 @@ def bench(
     label: Annotated[list[str] | None, typer.Option(help="Labels in turn; none: by training share.")] = None,
     temperature: Annotated[float, typer.Option(help="0 for the likeliest packets; 1 as trained.")] = 1.0,
     min_packets: Annotated[int, typer.Option(min=1, help="Packets that every flow has at least.")] = 1,
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Measure latency, throughput and memory of a bundle's executable, here or where it will run."""
     from edgegen.bundle import Bundle
     from edgegen.measure import Workload, measure
     from edgegen.measure.report import markdown
     from edgegen.results import check_form, write
+    from edgegen.trust import Trust
 
     check_form(out)
     workload = Workload(seconds, batch, threads, tuple(label or ()), temperature, min_packets)
-    write(measure(Bundle.open(bundle), on, workload), out, markdown)
+    trust = Trust.asked(require_signature, check_signature)
+    write(measure(Bundle.open(bundle, trust), on, workload), out, markdown)
 
 
 @app.command()
 def verify(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `edgegen export` made.")],
     engine: Annotated[str, typer.Option(help="auto, native or onnxruntime.")] = "auto",
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Check every byte of a bundle, and that this machine generates the flows its export did."""
     from edgegen.bundle import Bundle
     from edgegen.runtime.engine import verify as verify_bundle
+    from edgegen.trust import Trust
 
-    print(f"{bundle}: {verify_bundle(Bundle.open(bundle), engine)}")
+    trust = Trust.asked(require_signature, check_signature)
+    opened = Bundle.open(bundle, trust)
+    whose = f"signed with {trust.path}, " if trust and opened.signed else ""
+    print(f"{bundle}: {whose}{verify_bundle(opened, engine)}")
 
 
 @app.command()
 def devices(
     bundle: Annotated[Path | None, typer.Argument(metavar="BUNDLE", help="none: the targets edgegen knows.")] = None,
     out: Annotated[str, typer.Option("-o", help="md, json, or a file named .md or .json.")] = "md",
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Show this machine, and which targets of a bundle run on it with which kernels."""
     from edgegen.bundle import Bundle
     from edgegen.devices import check, markdown
     from edgegen.devices import devices as find
     from edgegen.results import check_form, write
+    from edgegen.trust import Trust
 
     check_form(out)
-    result = find(Bundle.open(bundle) if bundle else None)
+    trust = Trust.asked(require_signature, check_signature)
+    result = find(Bundle.open(bundle, trust) if bundle else None)
     write(result, out, markdown)
     check(result)
 
@@ -312,6 +387,8 @@ def replay(
     seed: Annotated[int | None, typer.Option(help="Of a bundle; none: 0.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="Labels, of a bundle in turn; none: all there are.")] = None,
     out: Annotated[str, typer.Option("-o", help="The report: md, json, or a file named .md or .json.")] = "md",
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Send flows out of an interface as Ethernet frames, each at its time, and say how well times were kept."""
     from edgegen.replay import Pace, Source
@@ -319,10 +396,12 @@ def replay(
     from edgegen.replay.report import markdown
     from edgegen.results import check_form, write
     from edgegen.signals import held_signals
+    from edgegen.trust import Trust
 
     check_form(out)
+    flows = Source(source, n, seed, tuple(label or ()), Trust.asked(require_signature, check_signature))
     with held_signals() as stop:
-        write(send(Source(source, n, seed, tuple(label or ())), interface, Pace(rate, mbps), stop), out, markdown)
+        write(send(flows, interface, Pace(rate, mbps), stop), out, markdown)
 
 
 @app.command()
@@ -352,14 +431,17 @@ def serve(
         float, typer.Option(help="Seconds for requests under way after SIGTERM.", envvar="EDGEGEN_DRAIN")
     ] = 30.0,
     engine: Annotated[str, typer.Option(help="auto, native or onnxruntime.", envvar="EDGEGEN_ENGINE")] = "auto",
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Serve flows over HTTP: POST /v1/flows, a page at /, metrics for Prometheus."""
     from edgegen.serve.server import serve as serve_bundle
     from edgegen.serve.settings import Settings, read_token
+    from edgegen.trust import Trust
 
     token = read_token(token_file)
     limits = Settings(host, port, token, workers, queue, most_flows, most_body, seconds, patience, drain)
-    serve_bundle(bundle, limits, engine)
+    serve_bundle(bundle, limits, engine, Trust.asked(require_signature, check_signature))
 
 
 @app.command()
@@ -369,12 +451,18 @@ def pipe(
     batch: Annotated[int | None, typer.Option(help="Flows at a time; changes the speed only.")] = None,
     engine: Annotated[str, typer.Option(help="auto, native or onnxruntime.")] = "auto",
     threads: Annotated[int, typer.Option(help="Of the native engine; changes the speed only.")] = 1,
+    require_signature: RequireSignature = None,
+    check_signature: CheckSignature = None,
 ) -> None:
     """Answer requests, those of `edgegen serve`, one a line on standard input, with JSON lines."""
+    from edgegen.bundle import Bundle
     from edgegen.runtime.engine import How
     from edgegen.serve.pipe import pipe as answer
+    from edgegen.trust import Trust
 
-    answer(bundle, most_flows, How(engine, batch, threads))
+    answer(
+        Bundle.open(bundle, Trust.asked(require_signature, check_signature)), most_flows, How(engine, batch, threads)
+    )
 
 
 @app.command()
@@ -421,10 +509,11 @@ def main() -> None:
         print(f"edgegen: {error}", file=sys.stderr)
         sys.exit(1)
     except ModuleNotFoundError as error:
-        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        package = (error.name or "").partition(".")[0]
+        extra = EXTRAS.get(package)
         if extra is None:
             raise
-        needed = f"this needs {error.name}, which is not installed: pip install 'edgegen[{extra}]'"
+        needed = f"this needs {package}, which is not installed: pip install 'edgegen[{extra}]'"
         print(f"edgegen: {needed}", file=sys.stderr)
         sys.exit(1)
     except _Signal as error:

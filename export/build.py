@@ -37,6 +37,7 @@ from edgegen.models.diffusion import Diffusion
 from edgegen.runtime.engine import collect, golden_hash
 from edgegen.runtime.native import NativeEngine
 from edgegen.runtime.request import Request
+from edgegen.trust import Signer
 
 WIDTHS = (1, 16)
 GOLDEN_SEED, GOLDEN_COUNT = 7, 64
@@ -57,12 +58,14 @@ def export(
     out: Path,
     names: tuple[str, ...] = (),
     say: Say = lambda text: None,
+    sign: Signer | None = None,
     refinements: int | None = None,
 ) -> Exported:
     """Export the run at `run` as an int8 bundle at `out`.
 
     names: targets by name, none meaning this machine's
     say: told what is going on, a line each
+    sign: signs it, where it is to be signed
     refinements: of a flow, for a generator that refines whole flows; none: as many as it was trained for
     Raises EdgegenError where the gate is red: then nothing is written.
     """
@@ -105,7 +108,7 @@ def export(
         loop = bundles.REFINEMENT if model.refinements else bundles.AUTOREGRESSIVE
         manifest = Manifest(model.config.arch, codec, golden, described, sizes, _provenance(run, config), loop)
         files["card.md"] = card(manifest, checks, files).encode()
-        return Exported(bundles.write_bundle(out, files, manifest), checks)
+        return Exported(bundles.write_bundle(out, files, manifest, sign), checks)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from edgegen.bundle import Bundle, Golden, Manifest, Target, this_target, write_
 from edgegen.cli import app, main
 from edgegen.codec import Codec, Label
 from edgegen.flow import TCP, Flow
+from edgegen.trust import make_keys, signer
 from edgegen.writers import write_flows
 
 for package in ("torch", "onnx", "tvm", "pyarrow"):
@@ -25,7 +26,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     target = Target(f"{here}/edgegen", f"{here}/libmodel.so", (1,), ("any",))
     codec = Codec((Label("dns", 0.5), Label("web", 0.5)), max_packets=4, max_pl=100)
     manifest = Manifest("llama", codec, Golden(1, 0, 8, {"native": "0" * 64}), {here: target}, {}, {})
-    write_bundle(tmp_path / "b.edgegen", {target.executable: b"\x7fELF", target.library: b"\x7fELF"}, manifest)
+    files: dict[str, bytes | Path] = {target.executable: b"\x7fELF", target.library: b"\x7fELF"}
+    write_bundle(tmp_path / "b.edgegen", files, manifest)
+    private, _ = make_keys(tmp_path / "lab")
+    write_bundle(tmp_path / "signed.edgegen", files, manifest, signer(private))
+    make_keys(tmp_path / "other")
     write_flows(FLOWS, tmp_path / "flows.jsonl")
     (tmp_path / "text.txt").write_text("no flows\n")
     (tmp_path / "empty.pcap").write_bytes(b"")
@@ -77,6 +82,13 @@ def fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, c
         ("package text.txt", 1, "text.txt is not a bundle"),
         ("package b.edgegen", 1, "does not say when it was exported"),
         ("package b.edgegen --version one", 2, "give one like 1.2-1"),
+        ("export --int8 -o x.edgegen --sign nosuch.key", 1, "cannot read the key nosuch.key"),
+        ("keygen -o lab", 1, "lab.key: File exists"),
+        ("keygen -o nosuch/x", 1, "nosuch/x.key: No such file"),
+        ("sign b.edgegen --key lab.pub", 1, "lab.pub holds a public key"),
+        ("sign b.edgegen --key text.txt", 1, "text.txt holds no Ed25519 private key"),
+        ("sign nosuch.edgegen --key lab.key", 1, "nosuch.edgegen"),
+        ("sign text.txt --key lab.key", 1, "text.txt is not a bundle"),
         ("generate nosuch.edgegen -n 3", 1, "nosuch.edgegen"),
         ("generate text.txt -n 3", 1, "text.txt is not a bundle"),
         ("generate folder -n 3", 1, "folder is not a bundle"),
@@ -173,6 +185,55 @@ def test_one_flipped_bit_is_refused_with_the_name_of_its_file(
         assert (status, message.count("\n")) == (1, 1)
         assert f"{name} has been changed" in message
     assert not (folder / "x.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "says"),
+    [
+        ("b.edgegen --require-signature lab.pub", 1, "b.edgegen is not signed"),
+        ("signed.edgegen --require-signature other.pub", 1, "manifest.sig is no signature"),
+        ("signed.edgegen --check-signature other.pub", 1, "manifest.sig is no signature"),
+        ("signed.edgegen --require-signature lab.key", 1, "lab.key holds a private key"),
+        ("signed.edgegen --require-signature text.txt", 1, "text.txt holds no Ed25519 public key"),
+        ("signed.edgegen --require-signature nosuch.pub", 1, "cannot read the key nosuch.pub"),
+        ("signed.edgegen --require-signature lab.pub --check-signature lab.pub", 2, "one key, not two"),
+    ],
+)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "generate BUNDLE -n 3 -o x.jsonl",
+        "verify BUNDLE",
+        "bench BUNDLE",
+        "serve BUNDLE",
+        "evaluate flows.jsonl -o report --bundle BUNDLE",
+        "augment flows.jsonl -o x.csv --ratio 1 --bundle BUNDLE",
+    ],
+)
+def test_a_signature_that_is_missing_or_wrong_is_refused_by_every_verb(
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    flags: str,
+    status: int,
+    says: str,
+) -> None:
+    before = tree(folder)
+    got, message = fails(capsys, monkeypatch, command.replace("BUNDLE", flags))
+    assert (got, message.count("\n")) == (status, 1), message
+    assert says in message
+    assert tree(folder) == before
+
+
+def test_the_environment_asks_for_a_signature_too(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for verb in ("generate b.edgegen -n 3", "verify b.edgegen", "bench b.edgegen", "serve b.edgegen"):
+        monkeypatch.setenv("EDGEGEN_REQUIRE_SIGNATURE", "lab.pub")
+        assert "b.edgegen is not signed" in fails(capsys, monkeypatch, verb)[1]
+        monkeypatch.setenv("EDGEGEN_REQUIRE_SIGNATURE", "")
+        assert "names no file" in fails(capsys, monkeypatch, verb)[1]
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,18 @@ import sys
 import pytest
 
 
-@pytest.mark.parametrize(("package", "extra"), [("torch", "train"), ("safetensors", "train")])
-def test_a_missing_extra_is_one_sentence_with_the_command(package: str, extra: str) -> None:
+@pytest.mark.parametrize(
+    ("package", "extra", "command"),
+    [
+        ("torch", "train", "demo"),
+        ("safetensors", "train", "demo"),
+        # A signature that cannot be checked is no good signature.
+        ("cryptography", "trust", "generate lab.edgegen -n 1 --require-signature lab.pub"),
+    ],
+)
+def test_a_missing_extra_is_one_sentence_with_the_command(package: str, extra: str, command: str) -> None:
     code = (
-        f"import sys; sys.modules[{package!r}] = None; sys.argv = ['edgegen', 'demo']\n"
+        f"import sys; sys.modules[{package!r}] = None; sys.argv = {['edgegen', *command.split()]!r}\n"
         "from edgegen.cli import main; main()"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

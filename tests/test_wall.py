@@ -17,6 +17,7 @@ ALONE = (
     "flow",
     "codec",
     "bundle",
+    "trust",
     "errors",
     "signals",
     "results",

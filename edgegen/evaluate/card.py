@@ -3,6 +3,7 @@
 from typing import Any
 
 from edgegen.bundle import Bundle, write_bundle
+from edgegen.errors import EdgegenError
 from edgegen.evaluate.report import number
 
 CARD = "card.md"
@@ -12,8 +13,11 @@ HEADING = "## Is it any good\n"
 def add_to_card(bundle: Bundle, result: dict[str, Any]) -> Bundle:
     """Write the bundle anew with a summary at the end of its card, in place of an older one.
 
-    Raises EdgegenError where the bundle cannot be written; it is then as it was.
+    Raises EdgegenError where the bundle is signed, which a new card would undo, or cannot be written; it is then as it
+    was.
     """
+    if bundle.signed:
+        raise EdgegenError(f"{bundle.path} is signed, and would not be with another card: evaluate before you sign")
     before = (bundle.path / CARD).read_text().split(HEADING)[0].rstrip()
     files = {name: bundle.path / name for name in bundle.files}
     return write_bundle(bundle.path, files | {CARD: f"{before}\n\n{summary(result)}".encode()}, bundle.manifest)

@@ -16,6 +16,7 @@ from edgegen.evaluate.evaluation import Settings, evaluate
 from edgegen.evaluate.subject import BundleSubject
 from edgegen.readers import read_flows
 from edgegen.tables import print_table
+from edgegen.trust import Trust
 from edgegen.writers import write_flows
 
 
@@ -28,11 +29,12 @@ def run(
     seeds: int,
     baselines: tuple[str, ...],
     card: bool = True,
+    trust: Trust | None = None,
 ) -> None:
     """Evaluate a bundle or a table.
 
     The verdict and the tables go to stdout, the report into `out` where there is one, the summary into the bundle's
-    card unless `card` is False.
+    card unless `card` is False. trust: whose signature the bundle must bear
     """
     if (bundle is None) == (synthetic is None):
         raise UsageError("name what to evaluate: --bundle NAME.edgegen, or --synthetic FLOWS")
@@ -43,10 +45,11 @@ def run(
     for path in (real, synthetic):
         if path is not None and not path.exists():
             raise EdgegenError(f"there is no {path}: give a table of flows")
+    opened = None if bundle is None else Bundle.open(bundle, trust)
     settings = Settings(seed, seeds=seeds, baselines=baselines or USUAL)
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     with console.status("evaluating") as status:
-        result = evaluate(real, bundle, synthetic, out, settings, lambda text: status.update(text))
+        result = evaluate(real, opened, synthetic, out, settings, lambda text: status.update(text))
     for entry in result["verdict"]:
         print(f"{entry['axis']}: {entry['level']}. {entry['text']}")
     for note in result["notes"]:
@@ -72,15 +75,16 @@ def run_augment(
     ratio: float | None,
     seed: int,
     out: Path,
+    trust: Trust | None = None,
 ) -> None:
-    """Write real and added flows to `out`, and say how many."""
+    """Write real and added flows to `out`, and say how many. trust: whose signature the bundle must bear"""
     if (bundle is None) == (transform is None):
         raise UsageError("name where the flows come from: --bundle NAME.edgegen, or --transform NAME")
     flows = read_flows(real)
     labels = sorted({flow.label for flow in flows})
     counts = augment.wanted(flows, labels, per_label, ratio)
     if bundle is not None:
-        made = augment.from_generator(flows, BundleSubject(Bundle.open(bundle)), counts, seed)
+        made = augment.from_generator(flows, BundleSubject(Bundle.open(bundle, trust)), counts, seed)
     else:
         made = augment.from_transform(flows, transform or "", counts, seed)
     write_flows(made, out, {"added by": str(bundle or transform), "seed": str(seed)}, augment.COLUMNS)

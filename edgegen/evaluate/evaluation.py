@@ -21,7 +21,7 @@ FORMAT = 5  # of what parts hold: another number makes them all again
 
 def evaluate(
     real_path: Path,
-    bundle: Path | None = None,
+    bundle: Bundle | Path | None = None,
     synthetic: Path | None = None,
     folder: Path | None = None,
     settings: Settings | None = None,
@@ -69,20 +69,23 @@ def evaluate(
     return result
 
 
-def _subject(bundle: Path | None, synthetic: Path | None, digest: str, settings: Settings) -> tuple[Subject, list[str]]:
+def _subject(
+    bundle: Bundle | Path | None, synthetic: Path | None, digest: str, settings: Settings
+) -> tuple[Subject, list[str]]:
     if synthetic is not None:
         seen = f"It is taken for granted that {synthetic.name} was made from the training part of the real flows."
         return TableSubject(synthetic), [seen]
     if bundle is None:
         raise EdgegenError("nothing to evaluate: give a bundle or generated flows")
-    opened = Bundle.open(bundle)
+    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
+    name = opened.path.name
     training = opened.manifest.provenance.get("training", {})
     notes = []
     if training.get("hold_out") is False:
-        notes.append(f"{bundle.name} was trained on all of its flows: those called held out here may be among them.")
+        notes.append(f"{name} was trained on all of its flows: those called held out here may be among them.")
     elif training.get("sha256") != digest or training.get("split", {}).get("seed") != settings.seed:
         notes.append(
-            f"{bundle.name} was trained on other flows ({training.get('data', 'unknown')}) or another split: what is "
+            f"{name} was trained on other flows ({training.get('data', 'unknown')}) or another split: what is "
             "called training and held out here is a split of the flows given, and copies are of those."
         )
     return BundleSubject(opened), notes

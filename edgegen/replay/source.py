@@ -22,6 +22,7 @@ from edgegen.errors import EdgegenError, UsageError
 from edgegen.flow import Flow
 from edgegen.pcap_writer import Frame, frames
 from edgegen.signals import ENDING
+from edgegen.trust import Trust
 
 ENDLESS = 2**63 - 1  # flows
 PIPE_BYTES = 1 << 20  # what any process may have
@@ -38,12 +39,14 @@ class Source:
     n: flows; None is all of a table, and flows without end from a bundle
     seed: of a bundle; None is 0
     labels: of a bundle's flows in turn; in a table, those that are meant; () for any
+    trust: whose signature a bundle must have
     """
 
     path: Path
     n: int | None = None
     seed: int | None = None
     labels: tuple[str, ...] = ()
+    trust: Trust | None = None
 
     @property
     def is_bundle(self) -> bool:
@@ -59,9 +62,11 @@ class Source:
     def flows(self) -> Iterator[Flow]:
         """The flows, as they are made or read. Raises EdgegenError for what is neither bundle nor table."""
         if self.is_bundle:
+            from edgegen.bundle import Bundle
             from edgegen.runtime import generate
 
-            return generate(self.path, ENDLESS if self.n is None else self.n, self.labels, self.seed or 0)
+            bundle = Bundle.open(self.path, self.trust)
+            return generate(bundle, ENDLESS if self.n is None else self.n, self.labels, self.seed or 0)
         return itertools.islice(self._read(), self.n)
 
     def _read(self) -> Iterator[Flow]:

@@ -6,7 +6,6 @@ in is one request and has one answer, in order.
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import BinaryIO
 
 from edgegen.bundle import Bundle
@@ -21,21 +20,20 @@ MOST_BODY = 65_536
 STDIN, STDOUT = 0, 1
 
 
-def pipe(bundle: Path, most_flows: int, how: How) -> None:
+def pipe(bundle: Bundle, most_flows: int, how: How) -> None:
     """Answer the requests of standard input on standard output until it ends.
 
     BrokenPipeError and ConnectionResetError, where whoever asked has gone, are the caller's.
     """
     if most_flows < 1:
         raise UsageError(f"most flows {most_flows} is not positive")
-    opened = Bundle.open(bundle)
-    engine = open_engine(opened, how)
+    engine = open_engine(bundle, how)
     try:
         with open(STDIN, "rb", closefd=False) as asked, open(STDOUT, "wb", closefd=False) as answer:
             for line in _lines(asked):
                 # A line out is whole, whatever signal comes.
                 with held_signals() as held:
-                    for part in _answer(line, engine, opened.codec, most_flows):
+                    for part in _answer(line, engine, bundle.codec, most_flows):
                         answer.write(part)
                         answer.flush()
                         if held:

@@ -19,15 +19,17 @@ from edgegen.errors import EdgegenError
 from edgegen.runtime.engine import How, open_engine
 from edgegen.serve.app import Service
 from edgegen.serve.settings import Settings
+from edgegen.trust import Trust
 
 
-def serve(path: Path, settings: Settings, engine: str = "auto") -> None:
+def serve(path: Path, settings: Settings, engine: str = "auto", trust: Trust | None = None) -> None:
     """Serve the bundle at `path` until SIGTERM or SIGINT, then let what is under way finish.
 
+    trust: whose signature the bundle must bear
     Raises UsageError for settings that make no sense, EdgegenError where the bundle is not sound or nothing can listen.
     """
     settings.check()
-    bundle = Bundle.open(path)
+    bundle = Bundle.open(path, trust)
     service = Service(bundle, open_engine(bundle, How(engine)), settings)
     try:
         listening = _listen(settings)

@@ -11,6 +11,7 @@
 #include "pcap.h"
 #include "pipe.h"
 #include "sha256.h"
+#include "trust.h"
 
 static const char HELP[] =
     "usage: edgegen generate -n N [-o OUT] [--first I] [FLAG]...\n"
@@ -41,6 +42,10 @@ static const char HELP[] =
     "Its answer is its flows as JSON lines, and at last {\"done\": N, \"seed\": S}. Where that is {\"error\": \"...\"}, the\n"
     "answer is not whole. No request takes more than 65,536 bytes or asks for more than M flows, 1000000 where M is not\n"
     "given.\n"
+    "\n"
+    "Every verb first checks the signature that `edgegen sign` put beside this file, where it is told to:\n"
+    "  --require-signature KEY.pub  refuse to run unless this key signed it; or EDGEGEN_REQUIRE_SIGNATURE\n"
+    "  --check-signature KEY.pub    warn where it is not signed at all; or EDGEGEN_CHECK_SIGNATURE\n"
     "\n"
     "A gateway is served best by the widest batch, the default: the weights, which no small cache holds, are then read\n"
     "once for all flows in it. --batch 1 takes the least memory, and the least time to a first flow.\n";
@@ -155,10 +160,16 @@ int main(int argc, char **argv) {
     for (int i = 1; i < argc; i++)
         if (strcmp(argv[i], "--help") == 0) return fputs(HELP, stdout) < 0;
     const char *verb = argv[1];
-    if (strcmp(verb, "generate") == 0) return generate(argc - 2, argv + 2);
-    if (strcmp(verb, "bench") == 0) return bench(argc - 2, argv + 2);
-    if (strcmp(verb, "pipe") == 0) return answer_pipe(argc - 2, argv + 2);
-    if (argc > 2) edgegen_usage_error("%s takes no %s: the executable is its own bundle", verb, argv[2]);
+    int left = argc - 2;
+    const struct edgegen_trust trust = edgegen_trust_asked(&left, argv + 2);
+    if (trust.key) {
+        check_processor();
+        edgegen_trust_check(&trust);
+    }
+    if (strcmp(verb, "generate") == 0) return generate(left, argv + 2);
+    if (strcmp(verb, "bench") == 0) return bench(left, argv + 2);
+    if (strcmp(verb, "pipe") == 0) return answer_pipe(left, argv + 2);
+    if (left) edgegen_usage_error("%s takes no %s: the executable is its own bundle", verb, argv[2]);
     if (strcmp(verb, "verify") == 0) return verify();
     if (strcmp(verb, "info") == 0) return info();
     edgegen_usage_error("%s is not a verb: generate, pipe, bench, verify or info", verb);

@@ -11,14 +11,23 @@
 
 enum { USAGE = 2, MOST_THREADS = 256, MOST_FLOWS = 1000000 };
 
-_Noreturn void edgegen_usage_error(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
+_Noreturn static void end(int status, const char *format, va_list arguments) {
     fputs("edgegen: ", stderr);
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
-    va_end(arguments);
-    exit(USAGE);
+    exit(status);
+}
+
+_Noreturn void edgegen_usage_error(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    end(USAGE, format, arguments);
+}
+
+_Noreturn void edgegen_failure(const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    end(EXIT_FAILURE, format, arguments);
 }
 
 static uint64_t whole(const char *flag, const char *text, uint64_t low, uint64_t high) {
@@ -79,6 +88,17 @@ static const char *value(const char *flag, int argc, char **argv, int *i) {
     if (argv[*i][n]) return NULL;
     if (*i + 1 == argc) edgegen_usage_error("%s needs a value", flag);
     return argv[++*i];
+}
+
+const char *edgegen_take(const char *flag, const char *variable, int *argc, char **argv) {
+    const char *file = getenv(variable), *text;
+    if (file && !*file) edgegen_usage_error("%s names no file: name one, or unset it", variable);
+    int kept = 0;
+    for (int i = 0; i < *argc; i++)
+        if ((text = value(flag, *argc, argv, &i))) file = text;
+        else argv[kept++] = argv[i];
+    *argc = kept;
+    return file;
 }
 
 /* Whether argv[*i] is a flag that says how flows are made, and not which. */

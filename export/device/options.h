@@ -21,6 +21,13 @@ enum edgegen_verb { EDGEGEN_GENERATE, EDGEGEN_BENCH, EDGEGEN_PIPE };
 /* Ends the process with one sentence and status 2. */
 _Noreturn void edgegen_usage_error(const char *format, ...);
 
+/* Ends the process with one sentence and status 1. */
+_Noreturn void edgegen_failure(const char *format, ...);
+
+/* The file that a flag names, its last where it is given twice, or else a variable of the environment, or NULL. The flag
+ * leaves the arguments. */
+const char *edgegen_take(const char *flag, const char *variable, int *argc, char **argv);
+
 /* The flags after the verb; a wrong one is a usage error. */
 struct edgegen_options edgegen_parse(enum edgegen_verb verb, int argc, char **argv);
 

@@ -11,8 +11,9 @@ ENGINE = ("philox.c", "sample.c", "rows.c", "stream.c")
 LIBRARY = tuple(FOLDER / name for name in (*ENGINE, "library.c"))
 FORMATS = ("flow.c", "json.c", "frames.c", "pcap.c", "output.c")
 REQUESTS = ("scan.c", "refusal.c", "turns.c", "asked.c", "pipe.c")
+SIGNATURE = ("sha512.c", "field.c", "ed25519.c", "pem.c", "trust.c")
 VERBS = ("options.c", "machine.c", "bench.c", "sha256.c", "main.c")
-EXECUTABLE = tuple(FOLDER / name for name in (*ENGINE, *FORMATS, *REQUESTS, *VERBS))
+EXECUTABLE = tuple(FOLDER / name for name in (*ENGINE, *FORMATS, *REQUESTS, *SIGNATURE, *VERBS))
 # Contraction fuses a multiply and an add into one rounding on some targets: draws would differ by processor.
 FLAGS = ("-std=c11", "-O3", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"-I{FOLDER}")
 

@@ -11,6 +11,7 @@ import pytest
 from edgegen.bundle import Bundle, this_target
 from edgegen.measure import emulator, measure
 from edgegen.measure.report import markdown
+from edgegen.trust import make_keys, sign, signer
 
 Forms = Callable[[str, str], Path]
 
@@ -77,11 +78,28 @@ def test_the_executables_are_static_and_for_their_processor(everywhere: Forms, t
 @pytest.mark.timeout(900)
 def test_a_processor_without_fused_multiply_add_is_refused(everywhere: Forms) -> None:
     """A Cortex-A9 has NEON but no fused multiply-add, without which the sums would differ."""
-    for verb in (["verify"], ["generate", "-n", "1"], ["bench"]):
+    for verb in (["verify"], ["generate", "-n", "1"], ["bench"], ["info", "--require-signature", "any.pub"]):
         refused = emulated(everywhere("llama", "tiny"), "armv7", "qemu-arm-static", "cortex-a9", *verb)
         assert (refused.returncode, refused.stdout) == (1, "")
         assert refused.stderr.count("\n") == 1
         assert "lacks instructions" in refused.stderr
+
+
+@pytest.mark.timeout(900)
+def test_signatures_are_checked_on_arm(everywhere: Forms, tmp_path: Path) -> None:
+    bundle = Path(shutil.copytree(everywhere("llama", "tiny"), tmp_path / "signed.edgegen"))
+    private, public = make_keys(tmp_path / "lab")
+    _, other = make_keys(tmp_path / "other")
+    sign(Bundle.open(bundle), signer(private))
+    for target, program, processor in (
+        ("aarch64", "qemu-aarch64-static", "cortex-a53"),
+        ("armv7", "qemu-arm-static", "cortex-a7"),
+    ):
+        good = emulated(bundle, target, program, processor, "verify", "--require-signature", str(public))
+        assert (good.returncode, good.stderr) == (0, "")
+        bad = emulated(bundle, target, program, processor, "verify", "--require-signature", str(other))
+        assert (bad.returncode, bad.stdout, bad.stderr.count("\n")) == (1, "", 1)
+        assert f"{target}/edgegen.sig is no signature of this executable with {other}" in bad.stderr
 
 
 @pytest.mark.timeout(900)

@@ -25,6 +25,7 @@ from edgegen.runtime import generate
 from edgegen.runtime.engine import collect, verify
 from edgegen.runtime.native import NativeEngine
 from edgegen.runtime.request import Request
+from edgegen.trust import Trust, make_keys
 from edgegen.writers import json_line
 
 Forms = Callable[[str, str], Path]
@@ -119,9 +120,13 @@ def test_every_variant_generates_the_golden_flows(bundles: Forms, arch: str, mon
 
 def test_the_verb_makes_the_same_files_again(bundles: Forms, runs: Forms, tmp_path: Path) -> None:
     again = tmp_path / "again.edgegen"
+    private, public = make_keys(tmp_path / "lab")
     command = [*EDGEGEN, "export", str(runs("llama", "tiny")), "--int8", "--deb", "-o", str(again)]
+    command += ["--sign", str(private)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
+    Bundle.open(again, Trust.asked(public, None))
+    subprocess.run([again / EXECUTABLE, "verify", "--require-signature", public], capture_output=True, check=True)
     first = bundles("llama", "tiny")
     for name in ("model.onnx", "model.int8.onnx", EXECUTABLE, LIBRARY):
         assert (again / name).read_bytes() == (first / name).read_bytes(), name
@@ -129,7 +134,7 @@ def test_the_verb_makes_the_same_files_again(bundles: Forms, runs: Forms, tmp_pa
     assert all(line.startswith("ok ") for line in checks)
     assert len(checks) == 7
     assert last == f"{again}: {this_target()}"
-    assert set(tmp_path.iterdir()) == {again, Path(package)}
+    assert set(tmp_path.iterdir()) == {again, Path(package), private, public}
     assert Path(package).name.startswith("edgegen-again_")
 
 
