@@ -149,7 +149,8 @@ def train(
     config = read_config(run)
     loss, epoch, done = config["best"]["validation"], config["best"]["epoch"], len(config["history"])
     where = "held-out" if hold_out else "training"
-    print(f"{run}: {loss:.4f} nats a token on {where} flows (epoch {epoch} of {done})")
+    noisy = " under noise" if config["model"].get("refinements") else ""
+    print(f"{run}: {loss:.4f} nats a token on {where} flows{noisy} (epoch {epoch} of {done})")
 
 
 @app.command()

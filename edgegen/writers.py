@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.flow import Flow, fault
@@ -134,7 +134,28 @@ def _write_csv(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata, extra:
     return count
 
 
-def _write_parquet(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata, extra: tuple[str, ...]) -> int:
+class _Sink(io.RawIOBase):
+    """A file that hands on what has been written since it was last asked."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def take(self) -> bytes:
+        taken, self._parts = b"".join(self._parts), []
+        return taken
+
+
+def parquet_parts(
+    flows: Iterator[Flow], metadata: Metadata | None = None, extra: tuple[str, ...] = (), group: int = ROW_GROUP
+) -> Iterator[bytes]:
+    """The bytes of a parquet file, those of `group` flows at a time. See `write_flows`."""
     try:
         import pyarrow as pa
         from pyarrow import parquet
@@ -150,22 +171,29 @@ def _write_parquet(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata, ex
             ("iat", pa.list_(pa.float64())),
             *((name, {"synthetic": pa.bool_(), "weight": pa.float64()}[name]) for name in extra),
         ],
-        metadata=metadata,
+        metadata=metadata or {},
     )
-    count = 0
-    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        while group := list(itertools.islice(flows, ROW_GROUP)):
+    sink = _Sink()
+    with parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
+        while rows := list(itertools.islice(flows, group)):
             columns = {
-                "label": [_unicode(flow.label) for flow in group],
-                "proto": [flow.proto for flow in group],
-                "session": [_unicode(flow.session) for flow in group],
-                "pl": [flow.pl for flow in group],
-                "dir": [flow.dir for flow in group],
-                "iat": [flow.iat for flow in group],
-            } | {name: [getattr(flow, name) for flow in group] for name in extra}
-            writer.write_table(pa.table(columns, schema=schema), row_group_size=ROW_GROUP)
-            count += len(group)
-    return count
+                "label": [_unicode(flow.label) for flow in rows],
+                "proto": [flow.proto for flow in rows],
+                "session": [_unicode(flow.session) for flow in rows],
+                "pl": [flow.pl for flow in rows],
+                "dir": [flow.dir for flow in rows],
+                "iat": [flow.iat for flow in rows],
+            } | {name: [getattr(flow, name) for flow in rows] for name in extra}
+            writer.write_table(pa.table(columns, schema=schema), row_group_size=group)
+            yield sink.take()
+    yield sink.take()
+
+
+def _write_parquet(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata, extra: tuple[str, ...]) -> int:
+    counter = itertools.count()
+    for part in parquet_parts((flow for flow, _ in zip(flows, counter, strict=False)), metadata, extra):
+        file.write(part)
+    return next(counter)
 
 
 def _unicode(text: str) -> str:

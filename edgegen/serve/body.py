@@ -5,16 +5,19 @@ the writer's own state: who reads slowly holds neither a worker nor an engine's 
 """
 
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 
 from edgegen.codec import Codec
 from edgegen.flow import Flow
 from edgegen.pcap_writer import pcap_parts
 from edgegen.runtime.engine import Engine
 from edgegen.runtime.request import Request
-from edgegen.writers import json_line
+from edgegen.writers import json_line, parquet_parts
 
 FORMATS = {"jsonl": "application/x-ndjson", "pcap": "application/vnd.tcpdump.pcap"}
-PART = 64  # flows
+if find_spec("pyarrow"):
+    FORMATS["parquet"] = "application/vnd.apache.parquet"
+PART, ROW_GROUP = 64, 256  # flows
 
 
 def parts(engine: Engine, codec: Codec, request: Request, kind: str, made: Callable[[Flow], None]) -> Iterator[bytes]:
@@ -22,6 +25,8 @@ def parts(engine: Engine, codec: Codec, request: Request, kind: str, made: Calla
     flows = _flows(engine, codec, request, made)
     if kind == "pcap":
         return pcap_parts(flow for group in flows for flow in group)
+    if kind == "parquet":
+        return parquet_parts((flow for group in flows for flow in group), group=ROW_GROUP)
     return ("".join(map(json_line, group)).encode("utf-8", "backslashreplace") for group in flows)
 
 

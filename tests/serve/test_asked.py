@@ -24,7 +24,7 @@ NEAR = st.fixed_dictionaries(
         "label": JSON | NAMES | st.lists(NAMES),
         "weights": JSON | st.dictionaries(NAMES, JSON | st.integers(-1, 20_000)),
         "temperature": JSON | st.floats(0, 101),
-        "format": JSON | st.sampled_from(["jsonl", "pcap", "csv"]),
+        "format": JSON | st.sampled_from(["jsonl", "pcap", "parquet", "csv"]),
     },
 )
 

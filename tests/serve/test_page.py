@@ -45,14 +45,15 @@ def test_flows_are_generated_drawn_and_downloaded(
     # Nothing is wider than the window.
     assert page.run("document.documentElement.scrollWidth") <= width
     page.picture(tmp_path / "page.png")
-    page.run("document.getElementById('pcap').click()")
-    capture = tmp_path / "edgegen-7.pcap"
-    deadline = time.monotonic() + 30
-    while not capture.exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    asked = {"n": 100, "seed": 7, "format": "pcap"}
-    assert capture.read_bytes() == httpx.post(f"{server.url}/v1/flows", json=asked).content
+    for kind in ("pcap", "parquet"):
+        page.run(f"document.getElementById('{kind}').click()")
+        file = tmp_path / f"edgegen-7.{kind}"
+        deadline = time.monotonic() + 30
+        while not file.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        asked = {"n": 100, "seed": 7, "format": kind}
+        assert file.read_bytes() == httpx.post(f"{server.url}/v1/flows", json=asked).content
     assert page.complaints == []
 
 

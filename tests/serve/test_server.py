@@ -11,6 +11,9 @@ import httpx
 import pytest
 from served import CODEC, EDGEGEN, Server, Start
 
+from edgegen.readers import read_flows
+from edgegen.serve.body import FORMATS
+
 FLOWS = "/v1/flows"
 
 
@@ -28,6 +31,16 @@ def test_the_flows_are_those_of_the_command_line(server: Server, bundle: Path, t
     assert answer.content == generated(bundle, tmp_path / f"flows.{kind}", *flags)
 
 
+def test_a_parquet_has_the_flows_of_the_command_line(server: Server, bundle: Path, tmp_path: Path) -> None:
+    answer = httpx.post(server.url + FLOWS, json={"n": 600, "seed": 7, "format": "parquet"})
+    assert answer.headers["content-type"] == FORMATS["parquet"]
+    generated(bundle, tmp_path / "flows.parquet", "-n", "600")
+    (tmp_path / "answer.parquet").write_bytes(answer.content)
+    # They come in groups of other sizes.
+    assert read_flows(tmp_path / "answer.parquet") == read_flows(tmp_path / "flows.parquet")
+    assert len(read_flows(tmp_path / "answer.parquet")) == 600
+
+
 def test_a_drawn_seed_is_said(server: Server) -> None:
     first = httpx.post(server.url + FLOWS)
     again = httpx.post(server.url + FLOWS, json={"seed": int(first.headers["x-edgegen-seed"])})
@@ -38,7 +51,7 @@ def test_a_drawn_seed_is_said(server: Server) -> None:
 def test_what_can_be_asked_for(server: Server) -> None:
     (model,) = httpx.get(server.url + "/v1/models").json()["models"]
     assert [label["name"] for label in model["labels"]] == [label.name for label in CODEC.labels]
-    assert model["formats"] == ["jsonl", "pcap"]
+    assert model["formats"] == ["jsonl", "pcap", "parquet"]
     paths = httpx.get(server.url + "/openapi.json").json()["paths"]
     for path, methods in paths.items():
         for method in methods:
