@@ -3,9 +3,9 @@
     python bench/deb_boot.py BUNDLE -o bench/results/deb-boot.json
 
 Boots a Debian of this machine's architecture in namespaces, systemd being its first process, and asks the socket over a
-network of its own. What answers is the service as packaged, with all that confines it, but for one line: `generate` in
-the place of `pipe`, whose flows must be the bytes of the executable here. Memory and processor limits are not tried,
-where the kernel does not give their controllers to a namespace. Prints what each command said, then one line of JSON.
+network of its own. What answers is the service as packaged, with all that confines it, and its answer must be the bytes
+of the executable here. Memory and processor limits are not tried, where the kernel does not give their controllers to a
+namespace. Prints what each command said, then one line of JSON.
 Needs root, a network, mmdebstrap and util-linux; a minute or two. With `--root DIR` the system is kept there.
 """
 
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from debian import GENERATE, Steps, left, new_root, packaged, parse, write
+from debian import Steps, left, new_root, packaged, parse, write
 from edgegen.bundle import Bundle, this_target
 from edgegen.package.content import ARCHITECTURES
 
@@ -47,10 +47,13 @@ umount -l /old
 echo
 exec env -i container=other PATH=/usr/sbin:/usr/bin /lib/systemd/systemd --log-target=null --show-status=no
 """
+REQUEST = b'{"n": 200, "seed": 7}\n'
 # Reads to the end, which comes with the end of the process at the other end.
 ASK = f"""
 import socket, sys
 with socket.create_connection(("127.0.0.1", {PORT}), 20) as connection:
+    connection.sendall({REQUEST!r})
+    connection.shutdown(socket.SHUT_WR)
     sys.stdout.buffer.write(connection.makefile("rb").read())
 """
 
@@ -70,22 +73,19 @@ def main() -> None:
             steps.run("dpkg", "-i", f"/root/{deb.name}")
             steps.run("systemctl", "is-enabled", f"{package}.socket", status=1)
             steps.run("systemctl", "is-active", f"{package}.socket", status=3)
-            in_place_of_pipe(root, package)
-            steps.run("systemctl", "daemon-reload")
             steps.run("systemctl", "enable", "--now", f"{package}.socket")
             steps.run("systemctl", "is-active", f"{package}.socket")
             there = subprocess.run([*network, sys.executable, "-c", ASK], capture_output=True, check=True).stdout
             steps.run("dpkg", "-i", f"/root/{deb.name}")
             steps.run("systemctl", "is-enabled", f"{package}.socket")
             steps.run("systemctl", "is-active", f"{package}.socket")
-            shutil.rmtree(drop_in(root, package))
             steps.run("dpkg", "-P", package)
             refused = subprocess.run([*network, sys.executable, "-c", ASK], capture_output=True, text=True, check=False)
             steps.run("systemctl", "list-units", "--all", "--no-legend", f"{package}*")
         here = Bundle.open(options.bundle).executable(this_target())
-        flows = {this_target(): subprocess.run([here, *GENERATE], capture_output=True, check=True).stdout}
-        flows["the service"] = there
-        hashes = {who: hashlib.sha256(made).hexdigest() for who, made in flows.items()}
+        pipe = subprocess.run([here, "pipe"], input=REQUEST, capture_output=True, check=True)
+        answers = {this_target(): pipe.stdout, "the service": there}
+        hashes = {who: hashlib.sha256(answer).hexdigest() for who, answer in answers.items()}
         result = {"package": deb.name, "bytes": deb.stat().st_size, "root": made, "steps": steps.done}
         result |= {"sha256": hashes, "left_after_purge": left(root)}
         if len(set(hashes.values())) != 1 or "refused" not in refused.stderr or result["left_after_purge"]:
@@ -116,17 +116,6 @@ def booted(root: Path) -> Iterator[tuple[list[str], list[str]]]:
     finally:
         holder.kill()
         holder.wait()
-
-
-def drop_in(root: Path, package: str) -> Path:
-    return root / f"etc/systemd/system/{package}@.service.d"
-
-
-def in_place_of_pipe(root: Path, package: str) -> None:
-    """Has the service answer a connection at once."""
-    drop_in(root, package).mkdir()
-    setting = f"[Service]\nExecStart=\nExecStart=/usr/bin/{package} {' '.join(GENERATE)}\n"
-    (drop_in(root, package) / "generate.conf").write_text(setting)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,7 @@ def test_the_executable_needs_no_other_file(bundles: Forms, arch: str) -> None:
 def test_the_engine_chooses_what_onnxruntime_chooses(bundles: Forms, runs: Forms, arch: str) -> None:
     path = bundles(arch, "tiny")
     model, codec, _ = checkpoint.load(runs(arch, "tiny"))
+    model.fold()
     engine = NativeEngine(path / LIBRARY, codec, build.WIDTHS[-1])
     try:
         # Flows the gate has not seen.

@@ -20,6 +20,7 @@ from bench import veth
 from edgegen.flow import TCP, UDP, Flow
 from edgegen.pcap_writer import frames
 from edgegen.runtime import generate
+from edgegen.signals import ENDING
 from edgegen.writers import write_flows
 
 MTU = 1_500
@@ -182,6 +183,12 @@ def test_an_interface_that_goes_down_is_one_sentence(pair: veth.Veth, receiver: 
     assert f"edgegen: {veth.DEVICE} took " in err
 
 
+def heed() -> None:
+    """In the background, or under nohup, the tests themselves ignore signals, and a child inherits that."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_DFL)
+
+
 def started(pair: veth.Veth, source: Path, *arguments: object) -> "subprocess.Popen[str]":
     edgegen, pipe = command(pair, source, *arguments), subprocess.PIPE
-    return subprocess.Popen(edgegen, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    return subprocess.Popen(edgegen, stdout=pipe, stderr=pipe, text=True, start_new_session=True, preexec_fn=heed)

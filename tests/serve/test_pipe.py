@@ -13,6 +13,8 @@ import pytest
 from piped import Pipe, commands, executable
 from served import CODEC, Server
 
+from edgegen.signals import ENDING
+
 BOTH = pytest.mark.parametrize("side", ["python", "executable"])
 NAMES = [label.name for label in CODEC.labels]
 ASKED: list[dict[str, Any]] = [
@@ -160,8 +162,9 @@ def test_flows_come_before_all_are_made_and_who_goes_ends_it_silently(bundle: Pa
 
 
 def heed() -> None:
-    """Under nohup the tests themselves ignore a hangup, and a child inherits that."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    """In the background, or under nohup, the tests themselves ignore signals, and a child inherits that."""
+    for number in ENDING:
+        signal.signal(number, signal.SIG_DFL)
 
 
 SAYS = {"python": "", "executable": ": the flows written are whole"}
