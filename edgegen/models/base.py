@@ -115,8 +115,8 @@ class Generator(nn.Module, ABC):
 
     @abstractmethod
     def step(self, token: Tensor, position: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """Logits (batch, vocabulary) after one token each, then the new state; after one refinement instead those of all
-        positions, (batch, steps, vocabulary).
+        """Logits (batch, vocabulary) after one token each, then the new state; after one refinement instead those of
+        all positions, (batch, steps, vocabulary).
 
         token, position: int64 (batch,), the label's and the number of the refinement where sequences are refined; every
         row has its own position, and a row at position 0 starts a new sequence whatever its state holds.
