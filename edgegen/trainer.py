@@ -26,12 +26,11 @@ WEIGHT_DECAY = 0.05
 CLIP = 1.0
 # A matrix by shape, but not by meaning: decay would pull it to a value that is nothing special.
 UNDECAYED = ("conv_weight",)
-FEW_FLOWS = 10_000
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: the highest learning rate, flows of a batch, epochs of many flows and of few.
+    """How to train: the highest learning rate, flows of a batch, epochs of many flows and of fewer than few_flows.
 
     to_the_end: goes through the whole schedule and keeps the last epoch, whatever the validation loss says
     """
@@ -39,21 +38,22 @@ class Recipe:
     learning_rate: float
     batch: int
     epochs: int
+    few_flows: int
     few_epochs: int
     to_the_end: bool = False
 
     def epochs_of(self, flows: int) -> int:
         """Epochs where nobody says how many, by the number of flows."""
-        return self.few_epochs if flows < FEW_FLOWS else self.epochs
+        return self.few_epochs if flows < self.few_flows else self.epochs
 
 
 # A model from nothing: few flows are learned by heart before a long schedule ends.
-FRESH = Recipe(learning_rate=2e-3, batch=64, epochs=18, few_epochs=12)
+FRESH = Recipe(learning_rate=2e-3, batch=64, epochs=18, few_flows=10_000, few_epochs=12)
 # One that knows other labels already.
-ADAPTED = Recipe(learning_rate=1e-3, batch=32, epochs=8, few_epochs=8)
+ADAPTED = Recipe(learning_rate=1e-3, batch=32, epochs=8, few_flows=0, few_epochs=8)
 # One that refines whole flows: an epoch shows it each of them at one time of many, and the loss, a mean over all times,
 # does not say which of two models makes the better flows.
-REFINED = Recipe(learning_rate=2e-3, batch=128, epochs=40, few_epochs=90, to_the_end=True)
+REFINED = Recipe(learning_rate=2e-3, batch=128, epochs=40, few_flows=4_000, few_epochs=90, to_the_end=True)
 RECIPES = {"diffusion": REFINED}
 
 

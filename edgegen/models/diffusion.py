@@ -40,7 +40,6 @@ class DiffusionConfig(Config):
     ffn: int
     code: int
     refinements: int = 8
-    dropout: float = 0.1
     arch: str = "diffusion"
 
     @property
