@@ -4,8 +4,8 @@
 
 First `--clients` clients ask for `--flows` flows each as fast as they are answered; everything but 200 and 429 is a
 failure, and so is an answer that is not whole. Then one asks `--rate` times a second: the latency of a machine that has
-time. At the end SIGTERM comes while all clients wait for long answers: each must still get all of it. Prints a table,
-then one line of JSON.
+time. At the end SIGTERM comes while all clients wait for long answers: each must still get all of it. And some times
+a server is killed, and another started on its port: how long until that answers. Prints a table, then one line of JSON.
 """
 
 import argparse
@@ -27,6 +27,7 @@ from rich.table import Table
 
 import machine
 
+RESTARTS = 5
 LONG = 200  # flows of an answer that SIGTERM comes into: all of them together take less than --drain
 
 
@@ -40,21 +41,46 @@ def main() -> None:
     parser.add_argument("--queue", type=int, default=64)
     parser.add_argument("-o", dest="out", type=Path)
     options = parser.parse_args()
-    command = [sys.executable, "-P", "-m", "edgegen.cli", "serve", str(options.bundle), "--port", "0"]
-    server = subprocess.Popen([*command, "--queue", str(options.queue)], stderr=subprocess.PIPE, text=True)
-    assert server.stderr
-    found = re.search(r"http://\S+:\d+", server.stderr.readline())
-    if not found:
-        raise SystemExit("the server did not start")
+    server, url = started(options, 0)
     try:
-        result = asyncio.run(measure(found[0], server, options))
+        result = asyncio.run(measure(url, server, options))
     finally:
         server.kill()
+    result["restart_seconds"] = [restart(options) for _ in range(RESTARTS)]
     result |= {"bundle": options.bundle.name, "machine": machine.facts("starlette", "uvicorn", "numpy")}
     Console(width=120, stderr=True).print(table_of(result))
     print(json.dumps(result))
     if options.out:
         options.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def started(options: argparse.Namespace, port: int) -> tuple["subprocess.Popen[str]", str]:
+    """A server that listens, and its address."""
+    command = [sys.executable, "-P", "-m", "edgegen.cli", "serve", str(options.bundle), "--port", str(port)]
+    server = subprocess.Popen([*command, "--queue", str(options.queue)], stderr=subprocess.PIPE, text=True)
+    assert server.stderr
+    found = re.search(r"http://\S+:\d+", server.stderr.readline())
+    if not found:
+        raise SystemExit("the server did not start")
+    return server, found[0]
+
+
+def restart(options: argparse.Namespace) -> float:
+    """Seconds from the start of a server, on the port of one that has just been killed, to its first whole answer."""
+    server, url = started(options, 0)
+    server.kill()
+    server.wait()
+    before = time.monotonic()
+    server, url = started(options, int(url.rpartition(":")[2]))
+    try:
+        answer = httpx.post(f"{url}/v1/flows", json={"n": options.flows, "seed": 7}, timeout=10)
+        seconds = time.monotonic() - before
+    finally:
+        server.kill()
+        server.wait()
+    if answer.status_code != 200 or answer.content.count(b"\n") != options.flows:
+        raise SystemExit("after a restart an answer was not whole")
+    return seconds
 
 
 async def measure(url: str, server: "subprocess.Popen[str]", options: argparse.Namespace) -> dict[str, Any]:
@@ -136,6 +162,7 @@ def table_of(result: dict[str, Any]) -> Table:
         row = result[name]
         table.add_row(load, f"{row['requests_per_second']:.0f}", f"{row['p50_ms']:.1f}", f"{row['p99_ms']:.1f}")
     table.caption = f"resident, MB: {result['resident_mb'][0]} to {result['resident_mb'][-1]}; {result['statuses']}"
+    table.caption += f"; killed and started again, it answers after {max(result['restart_seconds']):.2f} s at most"
     return table
 
 

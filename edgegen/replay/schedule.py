@@ -3,9 +3,10 @@
 import ctypes
 import gc
 import os
+import struct
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 
 from edgegen.errors import UsageError
@@ -15,6 +16,7 @@ SLOWEST, FASTEST = 0.001, 1_000.0
 SPIN_NS = 100_000
 # The longest sleep, since none is broken off by what asks for the end.
 NAP_NS = 100_000_000
+LATENCY = "/dev/cpu_dma_latency"
 # Of prctl(2). By default the kernel may let a sleep last 50 microseconds longer.
 SET_TIMER_SLACK, GET_TIMER_SLACK = 29, 30
 
@@ -67,6 +69,19 @@ def wait_until(due: int, stop: Sequence[int]) -> bool:
 
 
 @contextmanager
+def awake() -> Iterator[None]:
+    """Processors that idle stay awake, where this user may ask for it (Linux's PM QoS, while the file is open).
+
+    From a deep sleep, or as a virtual one that its host has put aside, a processor takes milliseconds to come back.
+    """
+    with ExitStack() as held:
+        with suppress(OSError):
+            latency = held.enter_context(open(LATENCY, "wb", buffering=0))
+            latency.write(struct.pack("=i", 0))
+        yield
+
+
+@contextmanager
 def undisturbed() -> Iterator[bool]:
     """Sleeps of this thread end when they should, Python does not look through all of its memory meanwhile, and
     other programs do not come first, which needs CAP_SYS_NICE: whether that could be had.
@@ -83,7 +98,8 @@ def undisturbed() -> Iterator[bool]:
         realtime = False
     gc.freeze()
     try:
-        yield realtime
+        with awake():
+            yield realtime
     finally:
         gc.unfreeze()
         if realtime:

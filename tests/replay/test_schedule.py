@@ -1,11 +1,13 @@
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edgegen.errors import UsageError
+from edgegen.replay import schedule
 from edgegen.replay.schedule import FASTEST, SLOWEST, Pace, Schedule, wait_until
 
 GAPS = st.lists(st.tuples(st.integers(0, 10**6), st.integers(60, 65_549)), min_size=1, max_size=50)
@@ -49,3 +51,13 @@ def test_a_wait_ends_when_it_is_due_or_when_asked_to() -> None:
     threading.Timer(0.05, stop.append, [15]).start()
     assert not wait_until(time.monotonic_ns() + 3_600 * 10**9, stop)
     assert not wait_until(0, stop)
+
+
+def test_processors_are_kept_awake_where_that_may_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = tmp_path / "latency"
+    monkeypatch.setattr(schedule, "LATENCY", str(asked))
+    with schedule.awake():
+        assert asked.read_bytes() == bytes(4)
+    monkeypatch.setattr(schedule, "LATENCY", str(tmp_path / "none" / "latency"))
+    with schedule.awake():
+        pass
