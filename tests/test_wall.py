@@ -26,7 +26,7 @@ ALONE = (
     "devices",
     "cli",
 )
-FOLDERS = ("runtime", "measure", "package", "replay", "serve")
+FOLDERS = ("runtime", "measure", "package", "replay", "serve", "verbs")
 DEVICE = sorted(
     [
         *(PACKAGE / f"{name}.py" for name in ALONE),
