@@ -1,0 +1,245 @@
+"""What each fused operator computes, in standard ONNX operators; `export/tir` computes the same in one pass.
+
+A pattern is ONNX written as Python assignments. A name that no line assigns is an input of the fused operator, a
+literal must equal a constant of the graph, a keyword must equal an attribute.
+"""
+
+import ast
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Line:
+    """One operator of a pattern; an input is a name or a literal."""
+
+    op: str
+    inputs: tuple[Any, ...]
+    outputs: tuple[str, ...]
+    attributes: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """op: the fused operator; inputs, outputs: names of the pattern, in the fused operator's order."""
+
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    source: str
+    lines: tuple[Line, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lines", tuple(_line(s) for s in ast.parse(self.source).body))
+
+
+def _line(statement: Any) -> Line:
+    call, target = statement.value, statement.targets[0]
+    names: list[Any] = target.elts if isinstance(target, ast.Tuple) else [target]
+    inputs = tuple(a.id if isinstance(a, ast.Name) else np.array(ast.literal_eval(a)) for a in call.args)
+    attributes = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+    return Line(call.func.id, inputs, tuple(n.id for n in names), attributes)
+
+
+ROW_QUANTISE = """
+absolute = Abs(x)
+most = ReduceMax(absolute, [-1], keepdims=1)
+largest = Max(most, 1e-30)
+inverse = Div(127.0, largest)
+scale = Mul(largest, 0.007874015718698502)
+wide = Mul(x, inverse)
+rounded = Round(wide)
+q = Cast(rounded, to=3)
+"""
+
+LOGISTIC = """
+negative = Neg(x)
+power = Exp(negative)
+above = Add(power, 1.0)
+y = Div(1.0, above)
+"""
+
+EMBEDDING = """
+q = Gather(table, token, axis=0)
+scale = Gather(table_scale, token, axis=0)
+wide = Cast(q, to=1)
+column = Unsqueeze(scale, [-1])
+x = Mul(wide, column)
+"""
+
+LINEAR = """
+total = MatMulInteger(q, weight)
+wide = Cast(total, to=1)
+scaled = Mul(wide, scale)
+y = Mul(scaled, weight_scale)
+"""
+
+ADDED_LINEAR = """
+plain = Linear(q, scale, weight, weight_scale)
+y = Add(plain, added)
+"""
+
+# Softplus as PyTorch exports it: the identity above 20, where log(1 + e^x) rounds to x.
+SOFTPLUS_LINEAR = """
+y = AddedLinear(q, scale, weight, weight_scale, bias)
+soft = Softplus(y)
+above = Greater(y, 20.0)
+positive = Where(above, y, soft)
+"""
+
+NORM_QUANTISE = """
+square = Mul(x, x)
+mean = ReduceMean(square, [-1], keepdims=1)
+shifted = Add(mean, eps)
+root = Sqrt(shifted)
+inverse = Reciprocal(root)
+unit = Mul(x, inverse)
+y = Mul(unit, gain)
+q, scale = RowQuantise(y)
+"""
+
+GATE_QUANTISE = """
+gate, up = Split(x, axis=1, num_outputs=2)
+open = Logistic(gate)
+silu = Mul(gate, open)
+y = Mul(silu, up)
+q, scale = RowQuantise(y)
+"""
+
+ROTATE = """
+{x}_low, {x}_high = Split({x}_heads, axis=2, num_outputs=2)
+{x}_1 = Mul({x}_low, cos)
+{x}_2 = Mul({x}_high, sin)
+{x}_new_low = Sub({x}_1, {x}_2)
+{x}_3 = Mul({x}_high, cos)
+{x}_4 = Mul({x}_low, sin)
+{x}_new_high = Add({x}_3, {x}_4)
+{x}_turned = Concat({x}_new_low, {x}_new_high, axis=-1)
+"""
+
+ATTENTION_QUANTISE = f"""
+cos_row = Gather(cos_table, position, axis=0)
+cos = Unsqueeze(cos_row, [1])
+sin_row = Gather(sin_table, position, axis=0)
+sin = Unsqueeze(sin_row, [1])
+column = Unsqueeze(position, [-1])
+at = Equal(slots, column)
+here = Unsqueeze(at, [-1])
+before = LessOrEqual(slots, column)
+seen = Unsqueeze(before, [1, 2])
+q, k, v = Split(qkv, axis=1, num_outputs=3)
+q_heads = Reshape(q, heads_shape)
+{ROTATE.format(x="q")}
+k_heads = Reshape(k, heads_shape)
+{ROTATE.format(x="k")}
+k_row = Reshape(k_turned, row_shape)
+next_key = Where(here, k_row, key)
+v_row = Reshape(v, row_shape)
+next_value = Where(here, v_row, value)
+keys = Reshape(next_key, cache_shape)
+keys_by_head = Transpose(keys, perm=[0, 2, 3, 1])
+values = Reshape(next_value, cache_shape)
+values_by_head = Transpose(values, perm=[0, 2, 1, 3])
+queries = Reshape(q_turned, query_shape)
+products = MatMul(queries, keys_by_head)
+scores = Mul(products, temperature)
+masked = Where(seen, scores, -1e9)
+weights = Softmax(masked, axis=-1)
+mixed = MatMul(weights, values_by_head)
+y = Reshape(mixed, out_shape)
+y_q, y_scale = RowQuantise(y)
+"""
+
+CONV_QUANTISE = """
+first = Equal(position, 0)
+first_row = Unsqueeze(first, [-1])
+fresh = Unsqueeze(first_row, [-1])
+past = Where(fresh, 0.0, conv)
+newest = Unsqueeze(u, [-1])
+window = Concat(past, newest, axis=-1)
+products = Mul(window, weight)
+total = ReduceSum(products, [-1], keepdims=0)
+shifted = Add(total, bias)
+open = Logistic(shifted)
+y = Mul(shifted, open)
+next_conv = Slice(window, [1], [9223372036854775807], [2], [1])
+q, scale = RowQuantise(y)
+"""
+
+SCAN_QUANTISE = """
+first = Equal(position, 0)
+first_row = Unsqueeze(first, [-1])
+fresh = Unsqueeze(first_row, [-1])
+delta_column = Unsqueeze(delta, [-1])
+exponent = Mul(delta_column, A)
+decay = Exp(exponent)
+past = Where(fresh, 0.0, ssm)
+kept = Mul(decay, past)
+scaled = Mul(delta, u)
+scaled_column = Unsqueeze(scaled, [-1])
+B_row = Unsqueeze(B, [1])
+added = Mul(scaled_column, B_row)
+next_ssm = Add(kept, added)
+C_row = Unsqueeze(C, [1])
+read = Mul(next_ssm, C_row)
+total = ReduceSum(read, [-1], keepdims=0)
+skip = Mul(D, u)
+sum = Add(total, skip)
+open = Logistic(z)
+gate = Mul(z, open)
+y = Mul(sum, gate)
+q, scale = RowQuantise(y)
+"""
+
+LOOKUP = """
+y = Gather(table, position, axis=0)
+"""
+
+PATH_QUANTISE = """
+first = Equal(position, 0)
+fresh = Unsqueeze(first, [-1])
+past = Where(fresh, 0.0, expected)
+both = Concat(codes, past, axis=1)
+q, scale = RowQuantise(both)
+"""
+
+REFINE = """
+way = Sub(expected, codes)
+share = Gather(shares, position, axis=0)
+part = Mul(way, share)
+next_codes = Add(codes, part)
+"""
+
+LINEAR_INPUTS = ("q", "scale", "weight", "weight_scale")
+
+# In this order: later patterns are written in terms of earlier ones.
+PATTERNS = (
+    Pattern("RowQuantise", ("x",), ("q", "scale"), ROW_QUANTISE),
+    Pattern("Logistic", ("x",), ("y",), LOGISTIC),
+    Pattern("Embedding", ("table", "table_scale", "token"), ("x",), EMBEDDING),
+    Pattern("Linear", LINEAR_INPUTS, ("y",), LINEAR),
+    Pattern("AddedLinear", (*LINEAR_INPUTS, "added"), ("y",), ADDED_LINEAR),
+    Pattern("SoftplusLinear", (*LINEAR_INPUTS, "bias"), ("positive",), SOFTPLUS_LINEAR),
+    Pattern("NormQuantise", ("x", "gain", "eps"), ("q", "scale"), NORM_QUANTISE),
+    Pattern("GateQuantise", ("x",), ("q", "scale"), GATE_QUANTISE),
+    Pattern(
+        "AttentionQuantise",
+        ("qkv", "cos_table", "sin_table", "position", "temperature", "heads_shape", "key", "value"),
+        ("y_q", "y_scale", "next_key", "next_value"),
+        ATTENTION_QUANTISE,
+    ),
+    Pattern(
+        "ConvQuantise", ("u", "weight", "bias", "position", "conv"), ("y", "q", "scale", "next_conv"), CONV_QUANTISE
+    ),
+    Pattern(
+        "ScanQuantise",
+        ("delta", "u", "z", "B", "C", "A", "D", "position", "ssm"),
+        ("q", "scale", "next_ssm"),
+        SCAN_QUANTISE,
+    ),
+    Pattern("PathQuantise", ("codes", "expected", "position"), ("q", "scale"), PATH_QUANTISE),
+    Pattern("Refine", ("expected", "codes", "shares", "position"), ("next_codes",), REFINE),
+    Pattern("Lookup", ("table", "position"), ("y",), LOOKUP),
+)
