@@ -15,7 +15,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 from edgegen.errors import EdgegenError
 from edgegen.export import tir
-from edgegen.export.fuse import OUTPUTS, outputs_of
+from edgegen.export.fuse import ASKED, OUTPUTS, outputs_of
 from edgegen.export.tir import dot
 from edgegen.export.tir.lanes import LANES
 from edgegen.export.tir.products import DOTS
@@ -31,6 +31,7 @@ class Importer:
         self.bb, self.dot = bb, dot
         *self.inputs, self.rows = inputs
         self.zero, self.lanes = DOTS[dot].ZERO, DOTS[dot].LANES
+        self.optional = self.rows.name == ASKED
 
     def shape(self, index: int) -> tuple[int, ...]:
         return tuple(int(size) for size in self.inputs[index].ty.shape)
@@ -107,7 +108,7 @@ def _linear(on: Importer, positive: bool = False) -> Relax:
     q, scale, _, weight_scale, *added = on.inputs
     packed, offset = _packed(on)
     (b, k), n = on.shape(0), on.shape(3)[0]
-    kernel = tir.linear(b, k, n, on.dot, on.shape(4) if added else None, positive)
+    kernel = tir.linear(b, k, n, on.dot, on.shape(4) if added else None, positive, on.optional)
     return on.call(kernel, [q, scale, packed, offset, weight_scale, *added], [((b, n), "float32")])
 
 

@@ -52,7 +52,7 @@ class _Product:
         for first in range(0, self.group, blocks):
             with loop(count // rows) as turn:
                 self._tile(y, outer, first, blocks, [row(turn * rows + r) for r in range(rows)], epilogue)
-        if isinstance(count, int) and count % rows == 0:
+        if rows == 1 or (isinstance(count, int) and count % rows == 0):
             return
         _, blocks = self.dot.TILE[False]
         for first in range(0, self.group, blocks):
@@ -86,13 +86,22 @@ class _Product:
                 one(part + lane)
 
 
-def linear(b: int, k: int, n: int, dot: str, added: tuple[int, ...] | None = None, positive: bool = False) -> Any:
+def linear(
+    b: int,
+    k: int,
+    n: int,
+    dot: str,
+    added: tuple[int, ...] | None = None,
+    positive: bool = False,
+    optional: bool = False,
+) -> Any:
     """y (b, n) = q @ weight^T * scale * weight_scale [+ added], then softplus where `positive`.
 
     q int8 (b, k), scale (b, 1); weight (n, k) int8 as `dot.pack` gives it, offset as `dot.offsets`; weight_scale (n,);
-    added (n,), a bias, or (b, n), a residual; dot names the instruction set. The sums are exact in int32.
+    added (n,), a bias, or (b, n), a residual; dot names the instruction set; optional: see Kernel. The sums are exact
+    in int32.
     """
-    with Kernel(f"linear_{n}x{k}", b) as kernel:
+    with Kernel(f"linear_{n}x{k}", b, optional) as kernel:
         product = _Product(kernel, b, k, n, dot)
         term = kernel.tensor("added", added) if added else None
         y = kernel.tensor("y", (b, n))
