@@ -20,11 +20,10 @@ from torch import Tensor, nn
 
 from edgegen.errors import UsageError
 from edgegen.models.base import Config, Generator, RMSNorm, SwiGLU
+from edgegen.runtime.sampling import NOISE_MEAN, NOISE_SCALE
 
 FREQUENCIES, TIME_WIDTH = 16, 64
 MOST_REFINEMENTS = 64
-# Noise is the sum of four bytes, which is as good as normal here and the same on every processor.
-BYTES, BYTE_VARIANCE = 4, (256**2 - 1) / 12
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"d": 24, "layers": 2, "width": 64, "ffn": 112, "code": 8},
@@ -49,9 +48,9 @@ class DiffusionConfig(Config):
 
 
 def noise(shape: tuple[int, ...], generator: torch.Generator | None = None) -> Tensor:
-    """Sums of four random bytes with mean 0 and variance 1."""
-    total = torch.randint(0, 256, (*shape, BYTES), generator=generator).sum(-1) - 255 * BYTES // 2
-    return total.float() * (BYTES * BYTE_VARIANCE) ** -0.5
+    """What `edgegen.runtime.sampling.noise` draws from: sums of four bytes, as good as normal and exact everywhere."""
+    total = torch.randint(0, 256, (*shape, 4), generator=generator).sum(-1) - int(NOISE_MEAN)
+    return total.float() * float(NOISE_SCALE)
 
 
 class Block(SwiGLU):
@@ -126,7 +125,7 @@ class Diffusion(Generator):
         codes = self.codes(table)[torch.where(filled < 0, self.config.end, filled)].flatten(1)
         start = noise((b, codes.shape[1]), generator).to(codes)
         order = torch.randperm(b, generator=generator)
-        time = ((torch.rand(1, generator=generator) + order) / b).to(codes) % 1
+        time = ((torch.rand(1, generator=generator) + order) / b).to(codes)
         x = (1 - time)[:, None] * start + time[:, None] * codes
         label, rows = F.embedding(tokens[:, 0], table), self.time_rows(time)
         with torch.no_grad():

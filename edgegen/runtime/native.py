@@ -47,7 +47,6 @@ class _Request(ctypes.Structure):
         ("count", ctypes.c_int64),
         ("labels", _POINTER),
         ("label_count", ctypes.c_int64),
-        ("turn", ctypes.c_int64),
     ]
 
 
@@ -87,7 +86,6 @@ class NativeEngine:
             request.count,
             labels.ctypes.data,
             len(labels),
-            request.first % len(labels) if len(labels) else 0,
         )
         stream = self._library.edgegen_open(ctypes.byref(asked), self.width, self.threads)
         if not stream:

@@ -80,7 +80,6 @@ static bool turns(struct edgegen_asker *asker, struct edgegen_request *request, 
                                  : edgegen_turns_of_weights(&asker->turns, weights, refusal);
     if (!request->label_count) return false;
     request->labels = asker->turns.labels;
-    request->turn = (int64_t)(request->first % (uint64_t)request->label_count);
     return true;
 }
 

@@ -86,7 +86,7 @@ static bool print_one_flow(const struct edgegen_options *options, char *line) {
 static bool print_throughput(const struct edgegen_options *options, char *line) {
     struct edgegen_request request = options->request;
     request.count = INT64_MAX;
-    const int width = edgegen_width(options->batch ? options->batch : INT64_MAX);
+    const int width = edgegen_options_width(options, INT64_MAX);
     struct edgegen_stream *stream = edgegen_open(&request, width, options->threads);
     if (!stream) return false;
     const int warm = 4 * width * options->threads;

@@ -6,7 +6,7 @@
 
 enum { SCALAR_BITS = 253 };
 
-typedef struct edgegen_number number;
+typedef struct edgegen_residue number;
 
 /* x = X / Z, y = Y / Z, x y = T / Z on the curve -x^2 + y^2 = 1 + d x^2 y^2. */
 struct point {

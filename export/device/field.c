@@ -4,7 +4,7 @@
 
 enum { WORDS = EDGEGEN_WORDS, FOLD = 38 }; /* 2^256 = 2 p + 38 */
 
-typedef struct edgegen_number number;
+typedef struct edgegen_residue number;
 
 const number edgegen_prime = {{0xffffffed, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff,
                                0x7fffffff}};

@@ -174,7 +174,6 @@ struct edgegen_options edgegen_parse(enum edgegen_verb verb, int argc, char **ar
         if (!verbs[verb].flag(&options, argc, argv, &i))
             edgegen_usage_error("%s is not a flag of %s, and a bundle needs not be named: try --help", argv[i],
                                 verbs[verb].name);
-    if (request->label_count) request->turn = (int64_t)(request->first % (uint64_t)request->label_count);
     if (verb != EDGEGEN_GENERATE) return options;
     if (request->count < 0) edgegen_usage_error("generate needs -n N, the number of flows");
     if (request->count && (uint64_t)request->count - 1 > UINT64_MAX - request->first)

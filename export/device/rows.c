@@ -116,49 +116,45 @@ static void ask(int32_t position, const struct edgegen_controls *controls, int32
     if (range[1] - range[0] == 1) range[1] = range[0];
 }
 
-/* The token after the last of a sequence; whether it is complete then. */
-static bool next_token(struct edgegen_rows *rows, int row, const float *logits, const struct edgegen_controls *controls) {
+/* The token at `position`, and where no other may follow it the end; whether the sequence is complete then. */
+static bool next_token(struct edgegen_rows *rows, struct edgegen_sequence *sequence, int32_t position,
+                       const int32_t *legal, const float *logits, const struct edgegen_controls *controls) {
     const struct edgegen_codec *codec = &edgegen_codec;
-    struct edgegen_sequence *sequence = rows->sequences[row];
-    const int32_t position = ++rows->positions[row];
-    rows->tokens[row] = draw(rows, sequence, position, &rows->legal[2 * row], logits, controls);
-    if (rows->tokens[row] == codec->end) return true;
+    if (draw(rows, sequence, position, legal, logits, controls) == codec->end) return true;
     if (position < codec->steps) return false;
     sequence->tokens[position + 1] = codec->end;
     return true;
 }
 
-/* All tokens of a sequence that has been refined often enough. */
+/* All tokens of the sequence in a row that has been refined often enough; logits (width, steps, vocabulary). */
 static void all_tokens(struct edgegen_rows *rows, int row, const float *logits, const struct edgegen_controls *controls) {
-    const struct edgegen_codec *codec = &edgegen_codec;
-    struct edgegen_sequence *sequence = rows->sequences[row];
-    for (int32_t position = 1; position <= codec->steps; position++) {
-        const int64_t output = (int64_t)row * codec->steps + position - 1;
-        const int32_t *range = &rows->legal[2 * output];
-        if (draw(rows, sequence, position, range, logits + output * codec->vocabulary, controls) == codec->end) return;
+    bool complete = false;
+    for (int32_t position = 1; !complete; position++) {
+        const int64_t output = (int64_t)row * edgegen_codec.steps + position - 1;
+        complete = next_token(rows, rows->sequences[row], position, &rows->legal[2 * output],
+                              logits + output * edgegen_codec.vocabulary, controls);
     }
-    sequence->tokens[codec->length - 1] = codec->end;
 }
 
 /* Noise for the rows that start, and what is wanted of those that end; whether any does. */
 static bool prepare(struct edgegen_rows *rows, int32_t count, const struct edgegen_controls *controls) {
     const struct edgegen_codec *codec = &edgegen_codec;
-    bool last = false;
-    for (int row = 0; row < count; row++) last |= rows->positions[row] == codec->refinements - 1;
+    size_t bytes;
+    unsigned char *codes = edgegen_model_state(rows->width, rows->model, 0, &bytes);
+    bool any = false;
     for (int row = 0; row < count; row++) {
-        if (rows->positions[row] == 0) {
-            size_t bytes;
-            unsigned char *codes = edgegen_model_state(rows->width, rows->model, 0, &bytes);
-            const int32_t size = (int32_t)(bytes / sizeof(float));
-            edgegen_noise(controls->seed, rows->sequences[row]->number, size, (float *)(codes + (size_t)row * bytes));
-        }
-        for (int32_t i = 0; last && i < codec->steps; i++) {
+        if (rows->positions[row] == 0)
+            edgegen_noise(controls->seed, rows->sequences[row]->number, (int32_t)(bytes / sizeof(float)),
+                          (float *)(codes + (size_t)row * bytes));
+        const bool ends = rows->positions[row] == codec->refinements - 1;
+        for (int32_t i = 0; i < codec->steps; i++) {
             int32_t *range = &rows->legal[2 * (row * codec->steps + i)];
-            if (rows->positions[row] == codec->refinements - 1) ask(i + 1, controls, range);
+            if (ends) ask(i + 1, controls, range);
             else range[0] = range[1] = 0;
         }
+        any |= ends;
     }
-    return last;
+    return any;
 }
 
 void edgegen_rows_advance(struct edgegen_rows *rows, const struct edgegen_controls *controls,
@@ -172,11 +168,15 @@ void edgegen_rows_advance(struct edgegen_rows *rows, const struct edgegen_contro
                                              rows->legal, rows->laps);
     for (int row = 0; row < count; row++) {
         struct edgegen_sequence *sequence = rows->sequences[row];
+        const int32_t position = ++rows->positions[row];
         if (refinements) {
-            if (++rows->positions[row] < refinements) continue;
+            if (position < refinements) continue;
             all_tokens(rows, row, logits, controls);
-        } else if (!next_token(rows, row, logits + (int64_t)row * edgegen_codec.vocabulary, controls)) {
-            continue;
+        } else {
+            const bool complete = next_token(rows, sequence, position, &rows->legal[2 * row],
+                                             logits + (int64_t)row * edgegen_codec.vocabulary, controls);
+            rows->tokens[row] = sequence->tokens[position];
+            if (!complete) continue;
         }
         rows->sequences[row] = NULL;
         finished(context, sequence);

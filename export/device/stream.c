@@ -51,7 +51,7 @@ static struct slot *claim(struct edgegen_stream *stream) {
     sequence->number = request->first + (uint64_t)i;
     for (int64_t k = 0; k < length; k++) sequence->tokens[k] = EDGEGEN_PADDING;
     memset(sequence->places, 0, (size_t)length * sizeof *sequence->places);
-    const int32_t label = request->label_count ? request->labels[(request->turn + i) % request->label_count]
+    const int32_t label = request->label_count ? request->labels[sequence->number % (uint64_t)request->label_count]
                                                : edgegen_draw_label(request->controls.seed, sequence->number);
     sequence->tokens[0] = edgegen_codec.label_base + label;
     return slot;

@@ -6,14 +6,14 @@
 
 /* Flows first .. first + count - 1, each a function of its number, its label and the controls.
  *
- * labels (label_count,): flow first + i has labels[(turn + i) % label_count]; with label_count 0 labels are drawn
+ * labels (label_count,): flow first + i has labels[(first + i) % label_count]; with label_count 0 labels are drawn
  * by share */
 struct edgegen_request {
     struct edgegen_controls controls;
     uint64_t first;
     int64_t count;
     const int32_t *labels;
-    int64_t label_count, turn;
+    int64_t label_count;
 };
 
 struct edgegen_stream;
