@@ -63,7 +63,7 @@ class Manifest:
 
     kind:    architecture of the model, e.g. "llama"
     loop:    how flows come out of it: "autoregressive", a token a step, or "refinement", all of a flow in some steps
-    model:   sizes, for people: parameters, layers, ...
+    model:   sizes, for people: parameters, layers, ...; and refinements, where the loop is one of them
     targets: by target name, as `edgegen export --target` spells it
     provenance: where the model comes from: run, training data, versions
     """
@@ -129,7 +129,9 @@ class Bundle:
         try:
             files = {str(name): str(digest) for name, digest in data["files"].items()}
             manifest = Manifest.from_json(data)
-        except (KeyError, TypeError, AttributeError) as error:
+            if loop == REFINEMENT and manifest.refinements < 1:
+                raise KeyError("refinements")
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EdgegenError(f"{path / MANIFEST} lacks a field ({error}): export the bundle again") from error
         for name, digest in files.items():
             _check(path, name, digest)

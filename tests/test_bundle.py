@@ -1,13 +1,15 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgegen.bundle import MANIFEST, Bundle, Golden, Manifest, Target, this_target, write_bundle
+from edgegen.bundle import MANIFEST, REFINEMENT, Bundle, Golden, Manifest, Target, this_target, write_bundle
 from edgegen.codec import Codec, Label
 from edgegen.errors import EdgegenError
 
@@ -149,3 +151,11 @@ def test_a_full_disk_leaves_the_old_bundle(bundle: Path, monkeypatch: pytest.Mon
     monkeypatch.undo()
     assert Bundle.open(bundle).manifest == MADE
     assert os.listdir(bundle.parent) == ["a.edgegen"]
+
+
+@pytest.mark.parametrize("model", [{}, {"refinements": "many"}, {"refinements": 0}, {"refinements": None}])
+def test_a_loop_of_no_known_length_is_refused(tmp_path: Path, model: dict[str, Any]) -> None:
+    path = tmp_path / "x.edgegen"
+    with pytest.raises(EdgegenError, match="lacks a field"):
+        write_bundle(path, {}, replace(MADE, targets={}, model=model, loop=REFINEMENT))
+    assert not path.exists()
