@@ -66,17 +66,17 @@ def main() -> None:
         made = new_root(root, options.suite, ARCHITECTURES[this_target()], include, [])
         deb = packaged(options.bundle, this_target(), folder)
         package = deb.name.partition("_")[0]
-        shutil.copy(deb, root / "root")
+        shutil.copy(deb, root / "srv")
         with booted(root) as (inside, network):
             steps = Steps([*inside, "env", "-i", "PATH=/usr/sbin:/usr/bin"])
             steps.run("systemctl", "is-system-running")
-            steps.run("dpkg", "-i", f"/root/{deb.name}")
+            steps.run("dpkg", "-i", f"/srv/{deb.name}")
             steps.run("systemctl", "is-enabled", f"{package}.socket", status=1)
             steps.run("systemctl", "is-active", f"{package}.socket", status=3)
             steps.run("systemctl", "enable", "--now", f"{package}.socket")
             steps.run("systemctl", "is-active", f"{package}.socket")
             there = subprocess.run([*network, sys.executable, "-c", ASK], capture_output=True, check=True).stdout
-            steps.run("dpkg", "-i", f"/root/{deb.name}")
+            steps.run("dpkg", "-i", f"/srv/{deb.name}")
             steps.run("systemctl", "is-enabled", f"{package}.socket")
             steps.run("systemctl", "is-active", f"{package}.socket")
             steps.run("dpkg", "-P", package)

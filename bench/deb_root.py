@@ -33,10 +33,10 @@ def main() -> None:
         made = new_root(root, options.suite, "arm64", [], inside)
         deb = packaged(options.bundle, "aarch64", folder)
         command = deb.name.partition("_")[0]
-        shutil.copy(deb, root / "root")
+        shutil.copy(deb, root / "srv")
         steps = Steps([*inside, "env", "-i", "PATH=/usr/sbin:/usr/bin", f"QEMU_CPU={CPU}", "chroot", str(root)])
         steps.run("dpkg", "--print-architecture")
-        steps.run("dpkg", "-i", f"/root/{deb.name}")
+        steps.run("dpkg", "-i", f"/srv/{deb.name}")
         steps.run("dpkg", "-V", command)
         steps.run(command, "info")
         steps.run(command, "verify")

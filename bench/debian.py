@@ -13,6 +13,7 @@ from typing import Any
 import machine
 from edgegen.bundle import Bundle
 from edgegen.package import package
+from edgegen.writers import whole_file
 
 SUITE = "bookworm"
 FLOWS, SEED = 200, 7
@@ -75,18 +76,17 @@ class Steps:
 
 
 def left(root: Path) -> list[str]:
-    """Files of the package that are still there; the package itself was copied to root's home."""
+    """Files of the package that are still there; the package itself was copied to /srv."""
     found = (path.relative_to(root) for folder in ("etc", "usr", "var") for path in (root / folder).rglob("*edgegen*"))
     return sorted(map(str, found))
 
 
-def write(result: dict[str, Any], out: Path | None, *packages: str) -> None:
+def write(result: dict[str, Any], out: Path | None) -> None:
     """One line of JSON, and a file of it with `-o`."""
-    result = {"machine": machine.facts(*packages), **result}
+    result = {"machine": machine.facts(), **result}
     for step in result["steps"]:
         print(f"{step['status']}  {step['command']}", *(f"      {line}" for line in step["said"]), sep="\n")
     print(json.dumps(result))
     if out:
-        partial = out.with_suffix(".partial")
-        partial.write_text(json.dumps(result, indent=1) + "\n")
-        os.replace(partial, out)
+        with whole_file(out) as file:
+            file.write((json.dumps(result, indent=1) + "\n").encode())

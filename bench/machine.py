@@ -7,7 +7,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edgegen.devices import cpu_fields
+from edgegen.devices import cpu_fields, cpu_flags
 
 # Instruction sets that decide how fast a generator or its training runs.
 FEATURES = (
@@ -26,7 +26,7 @@ FEATURES = (
 def facts(*packages: str) -> dict[str, Any]:
     """Processor, features, cores, memory, load, system, versions of `packages`, and the running command."""
     cpu = cpu_fields()
-    flags = (cpu.get("flags") or cpu.get("Features") or "").split()
+    flags = cpu_flags(cpu)
     return {
         "cpu": cpu.get("model name") or platform.processor() or platform.machine(),
         "features": [name for name in FEATURES if name in flags],

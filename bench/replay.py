@@ -9,7 +9,6 @@ flows: the same frames in the same order, and |arrival - schedule|, both reckone
 
 import argparse
 import json
-import os
 import random
 import subprocess
 import sys
@@ -27,7 +26,7 @@ from edgegen.datasets import edgelab
 from edgegen.pcap_writer import Frame, frames
 from edgegen.readers import read_flows
 from edgegen.replay import Source
-from edgegen.writers import write_flows
+from edgegen.writers import whole_file, write_flows
 
 MTU = 1_500
 QUANTILES = (50, 99)
@@ -50,9 +49,8 @@ def main() -> None:
     Console(width=120, stderr=True).print(table_of(result))
     print(json.dumps(result))
     if options.output:
-        partial = options.output.with_suffix(".partial")
-        partial.write_text(json.dumps(result, indent=1) + "\n")
-        os.replace(partial, options.output)
+        with whole_file(options.output) as file:
+            file.write((json.dumps(result, indent=1) + "\n").encode())
 
 
 def measure(source: Source, rate: float) -> dict[str, Any]:

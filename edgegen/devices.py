@@ -25,8 +25,8 @@ NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
 }
 # Features that decide how fast a generator runs; export/device/machine.c has the same.
 FEATURES = (
-    *("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni"),
-    *("asimd", "asimddp", "neon", "vfpv4", "sve", "i8mm"),
+    *("avx2", "fma", "avx512f", "avx512_vnni", "avx_vnni"),  # x86-64
+    *("asimd", "asimddp", "neon", "vfpv4", "sve", "i8mm"),  # ARM
 )
 _ANY = Path("/")
 
@@ -50,7 +50,7 @@ def machine(root: Path = _ANY) -> dict[str, Any]:
     """The facts of this machine, by the names that `bench` has for them, or of what lies under `root`."""
     fields = cpu_fields(root)
     cpufreq = root / "sys/devices/system/cpu/cpu0/cpufreq"
-    known = _flags(fields)
+    known = cpu_flags(fields)
     return {
         "system": " ".join((platform.system(), platform.release(), platform.machine())),
         "cpu": next((fields[name] for name in ("model name", "Model", "Hardware", "CPU part") if name in fields), None),
@@ -75,7 +75,7 @@ def devices(bundle: Bundle | None = None, root: Path = _ANY) -> dict[str, Any]:
     targets = {name: tuple(kernels) for name, kernels in NEEDED.items()}
     if bundle:
         targets = {name: target.variants for name, target in bundle.manifest.targets.items()}
-    found = fits(targets, this_target(), set(_flags(cpu_fields(root))))
+    found = fits(targets, this_target(), set(cpu_flags(cpu_fields(root))))
     return {
         "bundle": bundle.path.name if bundle else None,
         "machine": machine(root),
@@ -116,7 +116,7 @@ def cpu_fields(root: Path = _ANY) -> dict[str, str]:
     return fields
 
 
-def _flags(fields: dict[str, str]) -> list[str]:
+def cpu_flags(fields: dict[str, str]) -> list[str]:
     return (fields.get("flags") or fields.get("Features") or "").split()
 
 

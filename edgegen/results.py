@@ -5,7 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgegen.errors import EdgegenError, UsageError
+from edgegen.errors import UsageError
+from edgegen.writers import whole_file
 
 
 def check_form(out: str) -> str:
@@ -23,10 +24,8 @@ def write(result: dict[str, Any], out: str, markdown: Callable[[dict[str, Any]],
     if out == form:
         print(text)
         return
-    try:
-        Path(out).write_text(text + "\n")
-    except OSError as error:
-        raise EdgegenError(f"cannot write {out} ({error.strerror}): choose another place or make room") from error
+    with whole_file(Path(out)) as file:
+        file.write(f"{text}\n".encode())
 
 
 def table(title: str, rows: list[tuple[str, str]]) -> str:

@@ -190,6 +190,7 @@ def parquet_parts(
 
 
 def _write_parquet(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata, extra: tuple[str, ...]) -> int:
+    # zip asks for a flow first, so that the counter is where the flows end.
     counter = itertools.count()
     for part in parquet_parts((flow for flow, _ in zip(flows, counter, strict=False)), metadata, extra):
         file.write(part)

@@ -43,6 +43,8 @@ class Interface:
         except OSError as error:
             self._socket.close()
             raise EdgegenError(f"{name} cannot be sent to ({error.strerror}): is it still there?") from error
+        # A full queue is waited for in `send`, and not in the kernel for as long as it likes.
+        self._socket.setblocking(False)
 
     def __enter__(self) -> "Interface":
         return self
@@ -59,7 +61,7 @@ class Interface:
                 return
             except OSError as error:
                 end = end or time.monotonic() + FULL_PATIENCE
-                if error.errno != errno.ENOBUFS or time.monotonic() > end:
+                if error.errno not in (errno.ENOBUFS, errno.EAGAIN) or time.monotonic() > end:
                     raise
             time.sleep(FULL_NAP)
 

@@ -136,8 +136,9 @@ def _feed(source: Source, mtu: int, writer: "Connection[list[Frame] | Exception,
                 if size >= BATCH_BYTES:
                     writer.send(batch)
                     batch, size = [], 0
-            for last in (batch, []) if batch else ([],):
-                writer.send(last)
+            if batch:
+                writer.send(batch)
+            writer.send([])
         except (EdgegenError, ModuleNotFoundError) as error:
             writer.send(error)
 
