@@ -19,8 +19,8 @@ EMULATORS = {"arm64": ["qemu-aarch64-static", "-cpu", "cortex-a53"], "armhf": ["
 
 
 @pytest.fixture(scope="module")
-def bundle(everywhere: Forms) -> Bundle:
-    return Bundle.open(everywhere("llama", "tiny"))
+def bundle(bundles: Forms) -> Bundle:
+    return Bundle.open(bundles("llama", "tiny"))
 
 
 @pytest.fixture(scope="module")
