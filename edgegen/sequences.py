@@ -1,7 +1,7 @@
 """Flows as padded token tensors, and what a model says of them."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -12,6 +12,9 @@ from edgegen.flow import Flow
 from edgegen.models import Generator
 
 PAD = -1
+
+# (model, codec, tokens) -> nats of every token that was a choice, and what else is to be made small.
+Objective = Callable[[Generator, Codec, Tensor], tuple[Tensor, Tensor]]
 
 
 def encode(codec: Codec, flows: Sequence[Flow]) -> Tensor:
@@ -55,14 +58,14 @@ def objective(model: Generator, codec: Codec, tokens: Tensor) -> tuple[Tensor, T
     """What training makes small: the nats, and what else the model has to learn."""
     tokens = _cut(tokens)
     hidden, besides = model.read(tokens)
-    return torch.cat([losses for _, losses in _losses(hidden, model.table(), codec, tokens)]), besides
+    return torch.cat([losses for _, losses in losses_of(hidden, model.table(), codec, tokens)]), besides
 
 
 def nats_of_each(model: Generator, codec: Codec, tokens: Tensor) -> Tensor:
     """(batch,) -log p of each sequence, the sum of its tokens'."""
     tokens = _cut(tokens)
     total = torch.zeros(len(tokens), device=tokens.device)
-    for rows, losses in _losses(model.read(tokens)[0], model.table(), codec, tokens):
+    for rows, losses in losses_of(model.read(tokens)[0], model.table(), codec, tokens):
         total.index_add_(0, rows, losses)
     return total
 
@@ -72,7 +75,7 @@ def _cut(tokens: Tensor) -> Tensor:
     return tokens[:, : int((tokens != PAD).sum(1).max())]
 
 
-def _losses(hidden: Tensor, table: Tensor, codec: Codec, tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+def losses_of(hidden: Tensor, table: Tensor, codec: Codec, tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
     """Sequence and -log p of every token that was a choice, those with the same legal tokens together."""
     longest = tokens.shape[1]
     for (low, high), positions in choices(codec).items():

@@ -77,6 +77,8 @@ def export(
     if refinements is not None:
         if not isinstance(model, Diffusion):
             raise UsageError(f"{run} is a {model.config.arch}, which makes flows token by token: it has no refinements")
+        if model.config.distilled and refinements != model.refinements:
+            raise UsageError(f"{run} is distilled to {model.refinements} refinements: it has learned no other number")
         model.refine_in(refinements)
     with _workspace() as folder:
         fp32, int8 = folder / "model.onnx", folder / "model.int8.onnx"

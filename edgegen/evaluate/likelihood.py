@@ -11,7 +11,7 @@ from edgegen.errors import EdgegenError
 from edgegen.evaluate.arrays import Floats
 from edgegen.flow import Flow
 from edgegen.models import Generator
-from edgegen.sequences import encode, nats, nats_of_each
+from edgegen.sequences import Objective, encode, nats_of_each, objective
 
 BATCH = 256
 
@@ -31,8 +31,11 @@ class Likelihood:
 
 
 @torch.no_grad()
-def nats_per_token(model: Generator, codec: Codec, flows: Sequence[Flow]) -> Likelihood:
-    """The likelihood of `flows` under `model`, with dropout off; the model is left as it was."""
+def nats_per_token(model: Generator, codec: Codec, flows: Sequence[Flow], what: Objective = objective) -> Likelihood:
+    """The likelihood of `flows` under `model`, with dropout off; the model is left as it was.
+
+    what: whose nats, where a model does not learn the flows themselves
+    """
     if not flows:
         raise EdgegenError("there are no flows to measure a likelihood on")
     training = model.training
@@ -40,7 +43,7 @@ def nats_per_token(model: Generator, codec: Codec, flows: Sequence[Flow]) -> Lik
     device = model.tokens.device
     total, tokens = 0.0, 0
     for start in range(0, len(flows), BATCH):
-        losses = nats(model, codec, encode(codec, flows[start : start + BATCH]).to(device))
+        losses, _ = what(model, codec, encode(codec, flows[start : start + BATCH]).to(device))
         total += losses.double().sum().item()
         tokens += len(losses)
     model.train(training)

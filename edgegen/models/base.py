@@ -34,6 +34,11 @@ class Config:
     max_pl: int
     dropout: float = 0.2
 
+    @property
+    def bins(self) -> int:
+        """Coarse bins of payload length, of each direction."""
+        return self.max_pl // COARSE_BYTES + 1
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -85,20 +90,21 @@ class Generator(nn.Module, ABC):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        bins = config.max_pl // COARSE_BYTES + 1
         pl = torch.arange(config.max_pl + 1) // COARSE_BYTES
         self.tokens = nn.Parameter(torch.randn(config.vocabulary, config.d) * 0.02)
-        self.coarse: nn.Parameter | None = nn.Parameter(torch.randn(2 * bins, config.d) * 0.02)
-        self.register_buffer("coarse_of_packet", torch.cat([pl, bins + pl]), persistent=False)
+        self.coarse: nn.Parameter | None = nn.Parameter(torch.randn(2 * config.bins, config.d) * 0.02)
+        self.register_buffer("coarse_of_packet", torch.cat([pl, config.bins + pl]), persistent=False)
         self.dropout = nn.Dropout(config.dropout)
 
     def table(self) -> Tensor:
         """The tied embedding and head, (vocabulary, d)."""
-        if self.coarse is None:
-            return self.tokens
-        coarse = F.embedding(self.get_buffer("coarse_of_packet"), self.coarse)
-        above = len(self.tokens) - self.config.packet_base - len(coarse)
-        return self.tokens + F.pad(coarse, (0, 0, self.config.packet_base, above))
+        return self.tokens if self.coarse is None else self.with_coarse(self.tokens, self.coarse)
+
+    def with_coarse(self, tokens: Tensor, coarse: Tensor) -> Tensor:
+        """Rows of all tokens (vocabulary, n), to those of packets added what their bin's row says (2 * bins, n)."""
+        of_packets = F.embedding(self.get_buffer("coarse_of_packet"), coarse)
+        above = len(tokens) - self.config.packet_base - len(of_packets)
+        return tokens + F.pad(of_packets, (0, 0, self.config.packet_base, above))
 
     def fold(self) -> None:
         """Make the table one parameter, for export: the outputs stay the same."""

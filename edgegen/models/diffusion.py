@@ -1,7 +1,7 @@
 """Flow matching: a whole flow at once, refined from noise in a few steps.
 
-Every position after the label has a code, a point of unit scale in a few dimensions that is a linear map of its token's
-row of the table. Codes mixed with noise move on straight lines from the one (time 0) to the other (time 1):
+Every position after the label has a code, a point of unit scale in a few dimensions that is learned for its token.
+Codes mixed with noise move on straight lines from the one (time 0) to the other (time 1):
 
     x(t) = (1 - t) noise + t code        dx/dt = (E[code | x, t] - x) / (1 - t)        (Lipman et al. 2023)
 
@@ -26,19 +26,23 @@ FREQUENCIES, TIME_WIDTH = 16, 64
 MOST_REFINEMENTS = 64
 
 SIZES: dict[str, dict[str, int]] = {
-    "tiny": {"d": 24, "layers": 2, "width": 64, "ffn": 112, "code": 8},
+    "tiny": {"d": 16, "layers": 2, "width": 64, "ffn": 112, "code": 8},
     "base": {"d": 48, "layers": 4, "width": 256, "ffn": 320, "code": 16},
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class DiffusionConfig(Config):
-    """width, ffn: of the network; code: dimensions of a token's code; refinements: evaluations for a flow."""
+    """width, ffn: of the network; code: dimensions of a token's code; refinements: evaluations for a flow.
+
+    distilled: it has learned to go in this number of refinements and in no other
+    """
 
     width: int
     ffn: int
     code: int
     refinements: int = 8
+    distilled: bool = False
     arch: str = "diffusion"
 
     @property
@@ -69,7 +73,9 @@ class Diffusion(Generator):
     def __init__(self, config: DiffusionConfig) -> None:
         super().__init__(config)
         d, w, size = config.d, config.width, config.steps * config.code
-        self.code = nn.Linear(d, config.code, bias=False)
+        # Only learning needs codes of tokens: a flow that is made goes from noise to vectors for the head.
+        self.code_tokens: nn.Parameter | None = nn.Parameter(torch.randn(config.vocabulary, config.code) * 0.5)
+        self.code_coarse: nn.Parameter | None = nn.Parameter(torch.randn(2 * config.bins, config.code))
         self.read_codes = nn.Linear(2 * size, w, bias=False)
         self.read_label = nn.Linear(d, w, bias=False)
         self.time = nn.Sequential(nn.Linear(2 * FREQUENCIES, TIME_WIDTH), nn.SiLU(), nn.Linear(TIME_WIDTH, w))
@@ -105,6 +111,7 @@ class Diffusion(Generator):
             steps = self.config.refinements
             self.times = nn.Parameter(self.time_rows(torch.arange(steps) / steps).detach())
             del self.time
+            self.code_tokens = self.code_coarse = None
 
     def trunk(self, x: Tensor, expected: Tensor, label: Tensor, time: Tensor) -> Tensor:
         """(b, w) from codes and expectation (b, p * c), labels' rows (b, d) and times' rows (b, w)."""
@@ -122,7 +129,7 @@ class Diffusion(Generator):
         generator = None if self.training else torch.Generator().manual_seed(0)
         table = self.table()
         filled = F.pad(tokens[:, 1 : 1 + p], (0, max(0, 1 + p - tokens.shape[1])), value=-1)
-        codes = self.codes(table)[torch.where(filled < 0, self.config.end, filled)].flatten(1)
+        codes = self.codes()[torch.where(filled < 0, self.config.end, filled)].flatten(1)
         start = noise((b, codes.shape[1]), generator).to(codes)
         order = torch.randperm(b, generator=generator)
         time = ((torch.rand(1, generator=generator) + order) / b).to(codes)
@@ -135,11 +142,27 @@ class Diffusion(Generator):
         error = F.mse_loss(self.expect(hidden), codes.detach())
         return self.ask(hidden).view(b, p, -1), error
 
-    def codes(self, table: Tensor) -> Tensor:
+    def path(self, label: Tensor, start: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """All refinements as `step` does them, to learn from: the last one's vectors (b, p, d), and what each expected.
+
+        label: tokens (b,); start, expectations: (b, p * c)
+        """
+        rows, x, expected = F.embedding(label, self.table()), start, torch.zeros_like(start)
+        expectations = []
+        for number in range(self.refinements):
+            time = self.time_rows(torch.full((len(start),), number / self.refinements, device=start.device))
+            hidden = self.trunk(x, expected, rows, time)
+            expected = self.expect(hidden)
+            x = x + (expected - x) / (self.refinements - number)
+            expectations.append(expected)
+        return self.ask(hidden).view(len(start), self.config.steps, -1), expectations
+
+    def codes(self) -> Tensor:
         """(vocabulary, c): unit variance, so that a code differs from noise in direction alone."""
-        raw = self.code(table)
-        scaled: Tensor = raw * torch.rsqrt((raw * raw).mean(-1, keepdim=True) + 1e-8)
-        return scaled
+        assert self.code_tokens is not None, "fold() leaves no codes"
+        assert self.code_coarse is not None
+        raw = self.with_coarse(self.code_tokens, self.code_coarse)
+        return raw * torch.rsqrt((raw * raw).mean(-1, keepdim=True) + 1e-8)
 
     def step(self, token: Tensor, position: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Refinement `position` of flows with label tokens `token`: logits (b, p, vocabulary), codes, expectation."""

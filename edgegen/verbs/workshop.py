@@ -28,6 +28,12 @@ def train(
     max_packets: Annotated[int, typer.Option(min=1, help="Packets a flow is cut to.")] = 16,
     iat: Annotated[bool, typer.Option("--iat/--no-iat", help="Learn times, or sizes and directions only.")] = True,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; all if nothing is said.")] = None,
+    distill: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="A diffusion to learn from: its flows in fewer refinements.")
+    ] = None,
+    refinements: Annotated[
+        int | None, typer.Option(help="Of a flow, for a diffusion. None: 8, and 2 where it is distilled.")
+    ] = None,
 ) -> None:
     """Train a generator on a table of flows."""
     from edgegen.checkpoint import read_config
@@ -35,7 +41,10 @@ def train(
     from edgegen.train import train as train_run
 
     source = edgelab() if flows is None else flows
-    run = train_run(source, out, arch, size, epochs, minutes, seed, resume, init, max_packets, iat, threads, hold_out)
+    run = train_run(
+        source, out, arch, size, epochs, minutes, seed, resume, init, max_packets, iat, threads, hold_out, distill,
+        refinements,
+    )  # fmt: skip
     config = read_config(run)
     loss, epoch, done = config["best"]["validation"], config["best"]["epoch"], len(config["history"])
     where = "held-out" if hold_out else "training"

@@ -40,9 +40,7 @@ def emulated(
 @pytest.mark.timeout(900)  # the first link for a target builds its C library
 @pytest.mark.parametrize("arch", FLOWS)
 @pytest.mark.parametrize(("target", "program", "processor", "variant"), PROCESSORS)
-def test_same_flows_on_arm(
-    bundles: Forms, arch: str, target: str, program: str, processor: str, variant: str
-) -> None:
+def test_same_flows_on_arm(bundles: Forms, arch: str, target: str, program: str, processor: str, variant: str) -> None:
     bundle = bundles(arch, "tiny")
     verified = emulated(bundle, target, program, processor, "verify")
     assert verified.returncode == 0, verified.stderr
