@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.table import Table
 
 import machine
+from edgegen.bundle import Bundle
 from edgegen.evaluate.baselines import BASELINES, USUAL
 from edgegen.evaluate.evaluation import Settings, evaluate
 from edgegen.writers import whole_file
@@ -27,6 +28,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("flows", type=Path)
     parser.add_argument("--bundle", action="append", type=Path, required=True)
+    parser.add_argument("--beside", action="append", type=Path, default=[], help="a bundle that is only compared")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ctgan", action="store_true", help="beside the baselines that need no training")
     parser.add_argument("--parts", type=Path, help="folder for finished parts")
@@ -34,12 +36,13 @@ def main() -> None:
     options = parser.parse_args()
     facts = machine.facts("edgegen", "scikit-learn", "imbalanced-learn", "torch", "numpy")
     settings = Settings(seeds=options.seeds, baselines=tuple(BASELINES) if options.ctgan else USUAL)
+    others = [Bundle.open(path) for path in options.beside]
     rows = []
     for bundle in options.bundle:
         started = time.monotonic()
         folder = options.parts / bundle.stem if options.parts else None
         say = lambda text, name=bundle.name: print(f"{name}: {text}", file=sys.stderr)  # noqa: E731
-        made = evaluate(options.flows, bundle, folder=folder, settings=settings, say=say)
+        made = evaluate(options.flows, bundle, folder=folder, settings=settings, say=say, others=others)
         # With finished parts the clock says nothing.
         rows.append(row_of(made) | ({} if folder else {"seconds": time.monotonic() - started}))
     result = {"data": options.flows.name, "rows": rows, "machine": facts}

@@ -1,6 +1,7 @@
 """`edgegen evaluate` prints an evaluation and writes its report; `edgegen augment` writes a training set."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,12 @@ def run(
     baselines: tuple[str, ...],
     card: bool = True,
     trust: Trust | None = None,
+    beside: Sequence[Path] = (),
 ) -> None:
     """Evaluate a bundle or a table.
 
     The verdict and the tables go to stdout, the report into `out` where there is one, the summary into the bundle's
-    card unless `card` is False. trust: whose signature the bundle must bear
+    card unless `card` is False. trust: whose signature the bundles must bear; beside: other bundles, to compare with
     """
     if (bundle is None) == (synthetic is None):
         raise UsageError("name what to evaluate: --bundle NAME.edgegen, or --synthetic FLOWS")
@@ -46,10 +48,11 @@ def run(
         if path is not None and not path.exists():
             raise EdgegenError(f"there is no {path}: give a table of flows")
     opened = None if bundle is None else Bundle.open(bundle, trust)
+    others = [Bundle.open(path, trust) for path in beside]
     settings = Settings(seed, seeds=seeds, baselines=baselines or USUAL)
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     with console.status("evaluating") as status:
-        result = evaluate(real, opened, synthetic, out, settings, lambda text: status.update(text))
+        result = evaluate(real, opened, synthetic, out, settings, lambda text: status.update(text), others)
     for entry in result["verdict"]:
         print(f"{entry['axis']}: {entry['level']}. {entry['text']}")
     for note in result["notes"]:
@@ -98,6 +101,8 @@ def _tables(result: dict[str, Any]) -> dict[str, tuple[tuple[str, ...], report.R
         "Random forests on few real flows, and with flows added": report.augmentation_rows(result["augmentation"]),
         "Privacy": (("figure", "value", "what it says"), report.privacy_rows(result["privacy"])),
     }
+    if "beside" in result:
+        made["Beside other generators"] = report.beside_rows(result["beside"])
     if "cost" in result:
         made["Cost"] = (("what", "value"), report.cost_rows(result["cost"]))
     return made

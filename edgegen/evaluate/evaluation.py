@@ -1,5 +1,7 @@
 """One evaluation from end to end: fidelity, synthetic-only training, privacy and cost of a generator."""
 
+import functools
+from collections.abc import Sequence
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,7 +9,7 @@ from typing import Any
 
 from edgegen.bundle import Bundle
 from edgegen.errors import EdgegenError
-from edgegen.evaluate import axes
+from edgegen.evaluate import axes, beside
 from edgegen.evaluate.axes import Say, Settings
 from edgegen.evaluate.cost import cost
 from edgegen.evaluate.parts import Parts
@@ -26,10 +28,11 @@ def evaluate(
     folder: Path | None = None,
     settings: Settings | None = None,
     say: Say = lambda text: None,
+    others: Sequence[Bundle] = (),
 ) -> dict[str, Any]:
     """Everything there is to say of a bundle, or of a table of generated flows, as JSON can hold it.
 
-    folder: keeps finished parts; say: told what is being done
+    folder: keeps finished parts; say: told what is being done; others: what to stand beside it, a row each
     Raises EdgegenError where the real flows do not fit the generator.
     """
     settings = settings or Settings()
@@ -37,6 +40,9 @@ def evaluate(
     flows = read_flows(real_path)
     digest = sha256(real_path.read_bytes()).hexdigest()
     subject, notes = _subject(bundle, synthetic, digest, settings)
+    compared = [BundleSubject(other) for other in others]
+    for other in compared:
+        beside.check(other, subject)
     real = real_flows(flows, real_path, subject.labels, subject.packets, subject.times, settings.seed)
     made_from = {
         "format": FORMAT,
@@ -65,6 +71,12 @@ def evaluate(
     if isinstance(subject, BundleSubject):
         say("cost")
         result["cost"] = parts.get("cost", lambda: cost(subject.bundle))
+    if compared:
+        rows = [
+            parts.get(f"beside-{other.key[:16]}", functools.partial(beside.row, other, real, settings, say))
+            for other in compared
+        ]
+        result["beside"] = [beside.own_row(subject, result), *rows]
     result["verdict"] = verdict(result)
     return result
 

@@ -142,6 +142,30 @@ def augmentation(found: dict[str, Any]) -> str:
 
 
 @_styled
+def refinements(found: list[dict[str, Any]]) -> str:
+    """F1 and AUC against the number of refinements, those that were distilled to it hollow."""
+    figure = _figure(7.2, 2.6)
+    several = sorted((row for row in found if row["refinements"]), key=lambda row: row["refinements"])
+    for i, (name, text) in enumerate((("macro_f1", "macro-F1"), ("two_sample_auc", "two-sample AUC, 0.5 is perfect"))):
+        axes = figure.add_subplot(1, 2, i + 1)
+        for distilled, fill, line in ((False, SYNTHETIC, "-"), (True, "none", "--")):
+            rows = [row for row in several if row["distilled"] == distilled and row[name] is not None]
+            numbers, values = [row["refinements"] for row in rows], [row[name] for row in rows]
+            label = "distilled" if distilled else "as trained"
+            style: dict[str, Any] = {"markerfacecolor": fill, "linestyle": line, "marker": "o", "markersize": 5}
+            axes.plot(numbers, values, color=SYNTHETIC, label=label, **style)
+        axes.set_xscale("log", base=2)
+        numbers = sorted({row["refinements"] for row in several})
+        axes.set_xticks(numbers, [str(number) for number in numbers])
+        axes.minorticks_off()
+        axes.set_xlabel("refinements of a flow")
+        axes.set_ylabel(text)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.axes[0].legend(frameon=False, fontsize=8, labelcolor=INK)
+    return _svg(figure, "Quality by number of refinements")
+
+
+@_styled
 def confusion(synthetic_only: dict[str, Any], labels: list[str]) -> str:
     """What the forest that saw generated flows only takes each label's real flows for."""
     size = min(7.2, 2.5 + 0.22 * len(labels))

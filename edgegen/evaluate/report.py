@@ -74,6 +74,8 @@ def page(result: dict[str, Any]) -> str:
         "<h2>Privacy</h2>",
         _table(("figure", "value", "what it says"), privacy_rows(result["privacy"])),
     ]
+    if "beside" in result:
+        sections += _beside(result["beside"])
     if "cost" in result:
         sections += ["<h2>Cost</h2>", _table(("what", "value"), cost_rows(result["cost"]))]
     return (
@@ -173,6 +175,25 @@ def cost_rows(found: dict[str, Any]) -> Rows:
     return rows
 
 
+def beside_rows(found: list[dict[str, Any]]) -> tuple[tuple[str, ...], Rows]:
+    """A line for each generator: worth and cost."""
+    rows: Rows = [
+        (
+            row["name"],
+            number(row["two_sample_auc"]),
+            number(row["macro_f1"]),
+            number(row["more_macro_f1"]),
+            f"{row['copy_excess_points']:+.1f}",
+            number(row["ms_a_flow"], 2),
+            f"{row['flows_a_second']:,.0f}" if row["flows_a_second"] else "-",
+            number(max(row["executables"].values()) / 1e6, 2) if row["executables"] else "-",
+        )
+        for row in found
+    ]
+    headings = ("generator", "AUC", "F1", "F1, more flows", "copies, points", "ms a flow", "flows/s", "executable, MB")
+    return headings, rows
+
+
 def number(value: float | None, digits: int = 3) -> str:
     """A figure for a table; a dash where there is none."""
     return "-" if value is None else f"{value:.{digits}f}"
@@ -189,6 +210,19 @@ def _augmentation(found: dict[str, Any]) -> list[str]:
         _figure(figures.augmentation(found), "Macro-F1 on held-out real flows."),
         _table(*augmentation_rows(found)),
     ]
+
+
+def _beside(found: list[dict[str, Any]]) -> list[str]:
+    """With a picture where there are several numbers of refinements."""
+    sections = [
+        "<h2>Beside other generators</h2><p class=soft>AUC: 0.5 is perfect. F1: of random forests on held-out real "
+        "flows, trained on as many generated flows as there are real ones, and on 1,000 of each label.</p>",
+        _table(*beside_rows(found)),
+    ]
+    if len({row["refinements"] for row in found if row["refinements"]}) > 1:
+        caption = "Quality against the number of refinements of a flow; hollow: distilled from a generator with more."
+        sections.append(_figure(figures.refinements(found), caption))
+    return sections
 
 
 def _verdict(entry: dict[str, str]) -> str:

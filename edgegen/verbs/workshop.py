@@ -139,6 +139,7 @@ def evaluate(
     baseline: Annotated[
         list[str] | None, typer.Option(help="To stand beside; none: all but ctgan, which is slow; all: all.")
     ] = None,
+    beside: Annotated[list[Path] | None, typer.Option(help="Another bundle, to stand beside it: give several.")] = None,
     require_signature: RequireSignature = None,
     check_signature: CheckSignature = None,
 ) -> None:
@@ -148,7 +149,8 @@ def evaluate(
     from edgegen.trust import Trust
 
     trust = Trust.asked(require_signature, check_signature)
-    run(edgelab() if real is None else real, bundle, synthetic, out, seed, seeds, tuple(baseline or ()), card, trust)
+    source, others = edgelab() if real is None else real, tuple(beside or ())
+    run(source, bundle, synthetic, out, seed, seeds, tuple(baseline or ()), card, trust, others)
 
 
 def augment(

@@ -17,13 +17,15 @@ from toy import made
 from edgegen import checkpoint
 from edgegen.bundle import Bundle, write_bundle
 from edgegen.codec import Codec
+from edgegen.datasets import edgelab
 from edgegen.errors import EdgegenError
-from edgegen.evaluate import axes, evaluation
+from edgegen.evaluate import axes, beside, evaluation
 from edgegen.evaluate.card import add_to_card
 from edgegen.evaluate.evaluation import Settings, evaluate
 from edgegen.evaluate.privacy import copies
 from edgegen.evaluate.real import real_flows
 from edgegen.evaluate.report import page, write_report
+from edgegen.evaluate.subject import TableSubject
 from edgegen.evaluate.verdict import verdict
 from edgegen.export import export
 from edgegen.flow import Flow
@@ -32,6 +34,7 @@ from edgegen.split import split
 from edgegen.writers import write_flows
 
 REAL = made(600, 1)
+COSTS = ("ms_a_flow", "flows_a_second", "executables")
 QUICK = Settings(draws=1, seeds=1, baselines=("copy", "markov"))
 
 
@@ -76,7 +79,7 @@ def test_an_untrained_bundle_is_found_out(tmp_path: Path) -> None:
     config = {"arch": "llama", "size": "tiny", "model": model.config.to_json(), "codec": codec.to_json()}
     checkpoint.save_config(run, config | {"provenance": {"data": "none"}})
     bundle = export(run, tmp_path / "tiny.edgegen").bundle
-    found = evaluate(real, bundle.path, folder=tmp_path / "out", settings=QUICK)
+    found = evaluate(real, bundle.path, folder=tmp_path / "out", settings=QUICK, others=[bundle])
     assert found["subject"] == {"name": "tiny.edgegen", "packets": 10, "times": True}
     assert "was trained on other flows (none)" in found["notes"][0]
     assert found["fidelity"]["two_sample_auc"] > 0.99
@@ -87,6 +90,12 @@ def test_an_untrained_bundle_is_found_out(tmp_path: Path) -> None:
     assert found["cost"]["executables"] == {"x86_64": (bundle.path / "x86_64/edgegen").stat().st_size}
     assert found["cost"]["ms_a_flow"] > 0
     assert "Cost" in page(found)
+    # What stands beside itself has the same worth; its cost was measured once more.
+    own, other = ({k: v for k, v in row.items() if k not in COSTS} for row in found["beside"])
+    assert own == other
+    assert own["kind"] == "llama"
+    assert all(row[name] for row in found["beside"] for name in COSTS)
+    assert "Quality by number of refinements" not in page(found)
     # The card has the summary once, however often it is written, and nothing that was found depends on it.
     once = (add_to_card(bundle, found).path / "card.md").read_text()
     again = add_to_card(Bundle.open(bundle.path), found)
@@ -94,7 +103,7 @@ def test_an_untrained_bundle_is_found_out(tmp_path: Path) -> None:
     assert once.count("## Is it any good") == 1
     assert "| unseen real flows that do |" in once
     assert "## How fast is it" in once
-    assert evaluate(real, bundle.path, folder=tmp_path / "out", settings=QUICK) == found
+    assert evaluate(real, bundle.path, folder=tmp_path / "out", settings=QUICK, others=[bundle]) == found
     # A run that held nothing out leaves nothing to call unseen.
     files = {name: (bundle.path / name).read_bytes() for name in again.files}
     write_bundle(bundle.path, files, replace(bundle.manifest, provenance={"training": {"hold_out": False}}))
@@ -199,6 +208,26 @@ def test_the_report_needs_nothing_else(result: dict[str, Any], tmp_path: Path) -
     assert parsed.tags.index("div") < parsed.tags.index("svg")
 
 
+def test_quality_is_drawn_against_refinements(result: dict[str, Any]) -> None:
+    subject = TableSubject.__new__(TableSubject)
+    subject.name = "made.jsonl"
+    own = beside.own_row(subject, result)
+    rows = [own, *(own | {"name": f"{n}.edgegen", "refinements": n, "distilled": n == 2} for n in (2, 4, 8))]
+    shown = page(result | {"beside": rows})
+    assert "Quality by number of refinements" in shown
+    assert "4.edgegen" in shown
+    assert "Beside other generators" not in page(result)
+    assert "Quality by number of refinements" not in page(result | {"beside": rows[:2]})
+
+
+def test_flows_of_other_kinds_do_not_stand_side_by_side(tmp_path: Path) -> None:
+    short, long = (
+        TableSubject(written(tmp_path, f"{n}.jsonl", [Flow("a", [5] * n, [0] * n, [0.0] * n)])) for n in (3, 7)
+    )
+    with pytest.raises(EdgegenError, match="3 packets without times and 7.jsonl of 7 packets without times"):
+        beside.check(short, long)
+
+
 def test_names_are_escaped(result: dict[str, Any]) -> None:
     evil = result | {"notes": ["<script>alert(1)</script>"]}
     assert "<script>" not in page(evil)
@@ -226,6 +255,7 @@ def test_a_browser_shows_it(result: dict[str, Any], tmp_path: Path) -> None:
         (["--synthetic", "b.csv", "--baseline", "gan"], 2, "'gan' is none of copy, markov"),
         (["--synthetic", "b.csv"], 1, "there is no b.csv"),
         (["--bundle", "a.edgegen"], 1, "there is no bundle a.edgegen"),
+        (["--synthetic", str(edgelab()), "--beside", "b.edgegen"], 1, "there is no bundle b.edgegen"),
     ],
 )
 def test_wrong_usage_is_one_sentence(words: list[str], status: int, sentence: str) -> None:
