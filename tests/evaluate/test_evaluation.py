@@ -224,7 +224,7 @@ def test_flows_of_other_kinds_do_not_stand_side_by_side(tmp_path: Path) -> None:
     short, long = (
         TableSubject(written(tmp_path, f"{n}.jsonl", [Flow("a", [5] * n, [0] * n, [0.0] * n)])) for n in (3, 7)
     )
-    with pytest.raises(EdgegenError, match="3 packets without times and 7.jsonl of 7 packets without times"):
+    with pytest.raises(EdgegenError, match=r"3 packets without times and 7\.jsonl of 7 packets without times"):
         beside.check(short, long)
 
 
