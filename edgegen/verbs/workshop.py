@@ -42,14 +42,28 @@ def train(
 
     source = edgelab() if flows is None else flows
     run = train_run(
-        source, out, arch, size, epochs, minutes, seed, resume, init, max_packets, iat, threads, hold_out, distill,
-        refinements,
-    )  # fmt: skip
+        source,
+        out,
+        arch,
+        size,
+        epochs,
+        minutes,
+        seed,
+        resume,
+        init,
+        max_packets,
+        times=iat,
+        threads=threads,
+        hold_out=hold_out,
+        distill=distill,
+        refinements=refinements,
+    )
     config = read_config(run)
     loss, epoch, done = config["best"]["validation"], config["best"]["epoch"], len(config["history"])
-    where = "held-out" if hold_out else "training"
-    noisy = " under noise" if config["model"].get("refinements") else ""
-    print(f"{run}: {loss:.4f} nats a token on {where} flows{noisy} (epoch {epoch} of {done})")
+    where = f"{'held-out' if hold_out else 'training'} flows"
+    if config["model"].get("refinements"):
+        where = "its teacher's flows" if distill else f"{where} under noise"
+    print(f"{run}: {loss:.4f} nats a token on {where} (epoch {epoch} of {done})")
 
 
 def export(
