@@ -32,24 +32,24 @@ def kernels_of(instructions: str) -> dict[str, Any]:
     made = {
         "row_quantise": tir.row_quantise(ROWS, 20, zero),
         "odd_row_quantise": tir.row_quantise(ROWS, 7, zero),
-        "norm_quantise": tir.norm_quantise(ROWS, 36, EPS, zero),
-        "gate_quantise": tir.gate_quantise(ROWS, 20, zero),
-        "attention_quantise": tir.attention_quantise(ROWS, HEADS, WIDTH, SLOTS, STEPS, TEMPERATURE, zero),
-        "conv_quantise": tir.conv_quantise(ROWS, 20, TAPS, zero),
-        "scan_quantise": tir.scan_quantise(ROWS, INNER, STATE, lanes, zero),
+        "norm_quantise": tir.norm(ROWS, 36, EPS, zero),
+        "gate_quantise": tir.gate(ROWS, 20, zero),
+        "attention_quantise": tir.attention(ROWS, HEADS, WIDTH, SLOTS, STEPS, TEMPERATURE, zero),
+        "conv_quantise": tir.conv(ROWS, 20, TAPS, zero),
+        "scan_quantise": tir.scan(ROWS, INNER, STATE, lanes, zero),
         "embedding": tir.embedding(ROWS, 37, 12),
         "lookup": tir.lookup(ROWS, STEPS, 20),
-        "path_quantise": tir.path_quantise(ROWS, 20, zero),
+        "path_quantise": tir.path(ROWS, 20, zero),
         "refine": tir.refine(ROWS, 20, STEPS),
-        "head": tir.head(WIDE_ROWS, *HEAD, instructions),
-        "wide": tir.linear(WIDE_ROWS, 24, 37, instructions),
+        "head": tir.head(tir.Levels, WIDE_ROWS, *HEAD, instructions),
+        "wide": tir.linear(tir.Levels, WIDE_ROWS, 24, 37, instructions),
     }
     for k, n in LINEARS:
-        made[f"linear_{k}_{n}"] = tir.linear(ROWS, k, n, instructions)
-        made[f"narrow_{k}_{n}"] = tir.linear(1, k, n, instructions)
-    made["biased"] = tir.linear(ROWS, 24, 37, instructions, (37,))
-    made["residual"] = tir.linear(ROWS, 24, 37, instructions, (ROWS, 37))
-    made["positive"] = tir.linear(ROWS, 24, 37, instructions, (37,), positive=True)
+        made[f"linear_{k}_{n}"] = tir.linear(tir.Levels, ROWS, k, n, instructions)
+        made[f"narrow_{k}_{n}"] = tir.linear(tir.Levels, 1, k, n, instructions)
+    made["biased"] = tir.linear(tir.Levels, ROWS, 24, 37, instructions, (37,))
+    made["residual"] = tir.linear(tir.Levels, ROWS, 24, 37, instructions, (ROWS, 37))
+    made["positive"] = tir.linear(tir.Levels, ROWS, 24, 37, instructions, (37,), positive=True)
     return made
 
 
