@@ -138,4 +138,4 @@ def _step_graph(bundle: Bundle) -> str:
     name = bundle.manifest.step_graph
     if name in bundle.files:
         return str(bundle.path / name)
-    raise EdgegenError(f"{bundle.path} has no {name}: use --engine native")
+    raise EdgegenError(f"{bundle.path} has no ONNX step graph ({name}): use --engine native")

@@ -41,6 +41,12 @@ def kernels_of(instructions: str) -> dict[str, Any]:
         "lookup": tir.lookup(ROWS, STEPS, 20),
         "path_quantise": tir.path(ROWS, 20, zero),
         "refine": tir.refine(ROWS, 20, STEPS),
+        "norm": tir.norm(ROWS, 36, EPS, None),
+        "gate": tir.gate(ROWS, 20, None),
+        "attention": tir.attention(ROWS, HEADS, WIDTH, SLOTS, STEPS, TEMPERATURE, None),
+        "conv": tir.conv(ROWS, 20, TAPS, None),
+        "scan": tir.scan(ROWS, INNER, STATE, lanes, None),
+        "path": tir.path(ROWS, 20, None),
         "head": tir.head(tir.Levels, WIDE_ROWS, *HEAD, instructions),
         "wide": tir.linear(tir.Levels, WIDE_ROWS, 24, 37, instructions),
     }
@@ -302,11 +308,14 @@ def test_a_width_that_does_not_pack_is_refused() -> None:
 Case = tuple[list[Array], list[tuple[tuple[int, ...], type]]]
 
 
+PLAIN = ("norm", "gate", "attention", "conv", "scan", "path")
+
+
 def cases() -> dict[str, Case]:
-    """Reads and writes of every kernel that ends in a row of int8, and of the embedding."""
+    """Reads and writes of every kernel that ends in a row, of int8 or as it is, and of the embedding."""
     d = HEADS * WIDTH
     position = np.array([0, 2, 18])
-    return {
+    made: dict[str, Case] = {
         "row_quantise": ([normal(ROWS, 20)], int8_row(ROWS, 20)),
         "norm_quantise": ([normal(ROWS, 36), normal(36)], int8_row(ROWS, 36)),
         "gate_quantise": ([normal(ROWS, 40) * F32(9)], int8_row(ROWS, 20)),
@@ -346,6 +355,22 @@ def cases() -> dict[str, Case]:
             [],
         ),
     }
+    for name in PLAIN:
+        reads, writes = made[f"{name}_quantise"]
+        made[name] = reads, [(shape, F32) for shape, kind in writes if kind is I8]
+    return made
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_levels_are_those_of_the_plain_row(kernels: compiled.Kernels, name: str) -> None:
+    reads, writes = cases()[name]
+    y, *left = kernels(name, reads, writes)
+    quantised, at = cases()[f"{name}_quantise"][1], 1 if name == "conv" else 0
+    made = kernels(f"{name}_quantise", reads, quantised)
+    largest = np.maximum(np.abs(y).max(1, keepdims=True), F32(SMALLEST_ROW))
+    assert (made[at + 1] == largest * F32(1 / LARGEST)).all()
+    assert (levels(kernels, made[at]) == np.rint(y.astype(np.float64) * (F32(LARGEST) / largest))).all()
+    assert [one.tobytes() for one in left] == [one.tobytes() for one in made[len(quantised) :]]
 
 
 def a_linear(kernels: compiled.Kernels) -> Case:
