@@ -6,7 +6,8 @@ import onnx
 from onnx import NodeProto, helper, numpy_helper
 
 from edgegen.export.match import Graph
-from edgegen.export.patterns import PATTERNS, Pattern
+from edgegen.export.notation import Pattern
+from edgegen.export.patterns import PATTERNS
 
 DOMAIN = "edgegen"
 # Standard operators that may stay: they only move numbers, so they give the same bits anywhere.
