@@ -60,7 +60,9 @@ PEERS: list[Peer] = [
     LlamaCpp(),
     OpenVino(),
 ]
-OURS = "edgegen int8"
+OURS, OURS_FP32 = "edgegen int8", "edgegen fp32"
+# Ours by title -> the folder of its bundle in a case's folder
+BUNDLES = {OURS: "ours.edgegen", OURS_FP32: "ours-fp32.edgegen"}
 # DESIGN's budgets, which are for AVX-512 VNNI; elsewhere the same int8 products are several instructions, for all.
 GOALS = {
     "llama_latency_ratio": 5.0,
@@ -120,13 +122,13 @@ def main() -> None:
 
 def compare(arch: str, run: Path | None, options: argparse.Namespace) -> dict[str, Any]:
     """Every engine on one model, in rounds."""
-    names = [title(peer) for peer in PEERS if arch in peer.archs] + [OURS]
+    names = [title(peer) for peer in PEERS if arch in peer.archs] + list(BUNDLES)
     missing = {title(p): [m for m in p.packages if find_spec(m) is None] for p in PEERS if arch in p.archs}
     chosen = [name for name in names if not options.only or name in options.only]
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen if not missing.get(name)}
     faults = {name: f"not installed: {', '.join(missing[name])}" for name in chosen if missing.get(name)}
     with tempfile.TemporaryDirectory(prefix="edgegen-engines-") as folder:
-        prepare(Case(arch, Path(folder)), run)
+        prepare(Case(arch, Path(folder)), run, OURS_FP32 in chosen)
         for turn in range(options.rounds):
             for name in [name for name in runs if name not in faults]:
                 print(f"{arch} round {turn + 1} of {options.rounds}: {name}", file=sys.stderr)
@@ -144,13 +146,16 @@ def compare(arch: str, run: Path | None, options: argparse.Namespace) -> dict[st
     return {name: {"fault": faults[name]} if name in faults else merged(runs[name]) for name in chosen}
 
 
-def prepare(case: Case, run: Path | None) -> None:
-    """Fill a case's folder: the weights, the step graph, the bundle, tokens, and the logits that are right for them."""
+def prepare(case: Case, run: Path | None, fp32: bool = False) -> None:
+    """Fill a case's folder: the weights, the step graph, the bundle, tokens, and the logits that are right for them.
+
+    fp32: ours in fp32, too
+    """
     import onnx
     import torch
 
     from edgegen import checkpoint
-    from edgegen.bundle import Bundle
+    from edgegen.bundle import FP32, Bundle
     from edgegen.datasets import edgelab_llama
     from edgegen.export import export
     from edgegen.runtime.engine import collect
@@ -159,7 +164,9 @@ def prepare(case: Case, run: Path | None) -> None:
 
     run = run or edgelab_llama()
     print(f"{case.arch}: exporting {run}", file=sys.stderr)
-    bundle: Bundle = export(run, case.folder / "ours.edgegen").bundle
+    bundle: Bundle = export(run, case.folder / BUNDLES[OURS]).bundle
+    if fp32:
+        export(run, case.folder / BUNDLES[OURS_FP32], precision=FP32)
     model, codec, config = checkpoint.load(run)
     model.eval()
     model.fold()
@@ -180,10 +187,9 @@ def prepare(case: Case, run: Path | None) -> None:
 
 def run_one(name: str, case: Case, seconds: int, batches: Sequence[int]) -> dict[str, Any]:
     """One engine, in this process: checked, then timed."""
-    if name == OURS:
-        return refused(ours.check_bundle(case, case.folder / "ours.edgegen")) or ours.run(
-            case, case.folder / "ours.edgegen", seconds
-        )
+    if name in BUNDLES:
+        path = case.folder / BUNDLES[name]
+        return refused(ours.check_bundle(case, path)) or ours.run(case, path, seconds)
     peer = next(peer for peer in PEERS if title(peer) == name)
     checked = check(case, peer.open(case, CHECKED), CHECKED)
     return refused(checked) or {"check": checked} | timed(peer, case, batches)
@@ -254,7 +260,7 @@ def merged(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 def ratios(arch: str, found: dict[str, Any]) -> dict[str, float]:
     """The best peer over us: above 1 we are faster."""
-    peers = [row for name, row in found.items() if name != OURS and "fault" not in row]
+    peers = [row for name, row in found.items() if name not in BUNDLES and "fault" not in row]
     us = found.get(OURS, {"fault": ""})
     if not peers or "fault" in us:
         return {}

@@ -26,7 +26,7 @@ from rich.table import Table
 
 import machine
 from edgegen import checkpoint
-from edgegen.bundle import Bundle, this_target
+from edgegen.bundle import INT8, STEP_GRAPHS, Bundle, this_target
 from edgegen.datasets import edgelab_llama
 from edgegen.export import targets
 from edgegen.measure import measure
@@ -44,12 +44,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--run", action="append", type=Path, help="none: the LLaMA in the package")
     parser.add_argument("--only", action="append", choices=PARTS, help="of what takes long; none: all")
+    parser.add_argument("--precision", choices=tuple(STEP_GRAPHS), default=INT8)
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
     result: dict[str, Any] = {"machine": machine.facts("apache-tvm", "ziglang", "torch"), "models": []}
     for run in options.run or [edgelab_llama()]:
         with tempfile.TemporaryDirectory(prefix="edgegen-gateway-") as folder:
-            result["models"].append(of_run(run, Path(folder), tuple(options.only or PARTS)))
+            result["models"].append(of_run(run, Path(folder), tuple(options.only or PARTS), options.precision))
     Console(width=120).print(table_of(result))
     print(json.dumps(result))
     if options.output:
@@ -58,10 +59,11 @@ def main() -> None:
         os.replace(partial, options.output)
 
 
-def of_run(run: Path, folder: Path, parts: tuple[str, ...]) -> dict[str, Any]:
+def of_run(run: Path, folder: Path, parts: tuple[str, ...], precision: str) -> dict[str, Any]:
     config = checkpoint.read_config(run)
     path = folder / "all.edgegen"
-    command = [sys.executable, "-P", "-m", "edgegen.cli", "export", str(run), "--int8", "-o", str(path)]
+    command = [sys.executable, "-P", "-m", "edgegen.cli", "export", str(run), "-o", str(path)]
+    command += ["--precision", precision]
     start = time.perf_counter()
     subprocess.run([*command, "--target", ",".join(targets.TARGETS)], check=True, stderr=subprocess.DEVNULL)
     seconds = time.perf_counter() - start
@@ -70,6 +72,7 @@ def of_run(run: Path, folder: Path, parts: tuple[str, ...]) -> dict[str, Any]:
     found = measure(bundle)
     made: dict[str, Any] = {
         "model": f"{config['arch']} {config['size']}",
+        "precision": precision,
         "export_seconds": seconds,
         "executable_bytes": {name: (path / t.executable).stat().st_size for name, t in bundle.manifest.targets.items()},
         "first_flow_ms": statistics.median(found["first_flow_ms"]),
@@ -119,7 +122,7 @@ def instructions(run: Path, bundle: Bundle, target: str, cpu: str, folder: Path)
     model, codec, _ = checkpoint.load(run)
     (found,) = targets.find([target])
     place = folder / f"named-{cpu}"
-    made = build._library(bundle.path / "model.int8.onnx", codec, model, found, place, lambda text: None)
+    made = build._library(bundle.path / bundle.manifest.step_graph, codec, model, found, place, lambda text: None)
     build._write_golden(bundle.manifest.golden, place)
     program = link_executable(place, made.objects, found, named=True)
     count = Counting(EMULATORS[target], cpu, codec, folder)

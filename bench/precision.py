@@ -23,7 +23,7 @@ from rich.table import Table
 
 import machine
 from edgegen import checkpoint
-from edgegen.bundle import Bundle
+from edgegen.bundle import FP32, INT8, STEP_GRAPHS, Bundle
 from edgegen.codec import Codec
 from edgegen.evaluate.distributions import jensen_shannon
 from edgegen.evaluate.likelihood import nats_per_token
@@ -69,13 +69,15 @@ def measure(flows: list[Flow], run: Path, bundle_path: Path, most: int, per_labe
     model, codec, config = checkpoint.load(run)
     held_out = split(flows, config["provenance"]["split"]["seed"]).validation[:most]
     bundle = Bundle.open(bundle_path)
+    if bundle.manifest.precision != INT8:
+        raise SystemExit(f"{bundle_path} is {bundle.manifest.precision}: name a bundle in int8")
     fp32 = nats_per_token(model, codec, held_out)
     nats, counts = [], []
     agreements: dict[str, list[float]] = {"same_greedy_token": [], "own_states": [], "onnxruntime_with_itself": []}
     engine = NativeEngine(bundle.library(), codec, 16)
-    graph = OnnxStepper(str(bundle.path / "model.int8.onnx"), CHUNK)
-    follower = Follower(engine, bundle.path / "model.int8.onnx")
-    plain = OnnxStepper(str(bundle.path / "model.int8.onnx"), CHUNK, optimised=False)
+    path = bundle.path / bundle.manifest.step_graph
+    graph, plain = OnnxStepper(str(path), CHUNK), OnnxStepper(str(path), CHUNK, optimised=False)
+    follower = Follower(engine, path)
     for start in range(0, len(held_out), CHUNK):
         tokens = _tokens(codec, held_out[start : start + CHUNK])
         compiled = parity.step_logits(engine, codec, tokens)
@@ -112,7 +114,7 @@ def histograms(bundle: Bundle, engine: NativeEngine, per_label: int) -> dict[str
     seeds: the same between two seeds of the engine, which is what the number of flows alone makes of it
     """
     codec = bundle.codec
-    fp32 = StepperEngine("fp32", codec, OnnxStepper(str(bundle.path / "model.onnx"), CHUNK))
+    fp32 = StepperEngine("fp32", codec, OnnxStepper(str(bundle.path / STEP_GRAPHS[FP32]), CHUNK))
     labels = tuple(range(len(codec.labels)))
     request = Request(per_label * len(labels), seed=1, labels=labels)
     made = [collect(which, codec, request).tokens for which in (fp32, engine)]

@@ -1,7 +1,7 @@
 """The artefact: a folder NAME.edgegen/ whose manifest holds a hash of every file, itself included.
 
     manifest.json   line 1 is `{"sha256": "<64 hex>",`: the hash of every byte after that line
-    model.onnx  model.int8.onnx  <target>/edgegen  <target>/libmodel.so  card.md
+    model.onnx  model.int8.onnx (of an int8 bundle)  <target>/edgegen  <target>/libmodel.so  card.md
     manifest.sig  <target>/edgegen.sig    where it is signed: edgegen/trust.py
 
 Nothing of a bundle is loaded before all of it has been checked.
@@ -28,6 +28,9 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
 AUTOREGRESSIVE, REFINEMENT = "autoregressive", "refinement"
+INT8, FP32 = "int8", "fp32"
+# precision -> the step graph that the engine of such a bundle computes
+STEP_GRAPHS = {INT8: "model.int8.onnx", FP32: "model.onnx"}
 _FIRST_LINE = '{{"sha256": "{}",\n'
 _MACHINES = {"AMD64": "x86_64", "arm64": "aarch64", "armv7l": "armv7"}
 
@@ -63,7 +66,7 @@ class Manifest:
 
     kind:    architecture of the model, e.g. "llama"
     loop:    how flows come out of it: "autoregressive", a token a step, or "refinement", all of a flow in some steps
-    model:   sizes, for people: parameters, layers, ...; and refinements, where the loop is one of them
+    model:   sizes, for people: parameters, layers, ...; the precision; and refinements, where the loop is one of them
     targets: by target name, as `edgegen export --target` spells it
     provenance: where the model comes from: run, training data, versions
     """
@@ -80,6 +83,17 @@ class Manifest:
     def refinements(self) -> int:
         """Steps that make a whole flow; 0 where each makes one token."""
         return int(self.model["refinements"]) if self.loop == REFINEMENT else 0
+
+    @property
+    def precision(self) -> str:
+        """INT8 or FP32; a bundle that does not say is int8."""
+        precision: str = self.model.get("precision", INT8)
+        return precision
+
+    @property
+    def step_graph(self) -> str:
+        """The name of the step graph that the engine computes."""
+        return STEP_GRAPHS[self.precision]
 
     def to_json(self) -> dict[str, Any]:
         return {"format": FORMAT, **asdict(self), "codec": self.codec.to_json()}
@@ -131,6 +145,8 @@ class Bundle:
             manifest = Manifest.from_json(data)
             if loop == REFINEMENT and manifest.refinements < 1:
                 raise KeyError("refinements")
+            if manifest.precision not in tuple(STEP_GRAPHS):
+                raise KeyError("precision")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EdgegenError(f"{path / MANIFEST} lacks a field ({error}): export the bundle again") from error
         for name, digest in files.items():

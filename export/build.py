@@ -1,4 +1,4 @@
-"""One export from end to end: checkpoint -> ONNX -> int8 -> TVM objects -> library and executable -> gate -> bundle."""
+"""One export from end to end: checkpoint -> ONNX (-> int8) -> TVM objects -> library, executable -> gate -> bundle."""
 
 import platform
 import statistics
@@ -17,7 +17,7 @@ import onnx
 
 from edgegen import bundle as bundles
 from edgegen import checkpoint
-from edgegen.bundle import Bundle, Golden, Manifest, check_place, this_target
+from edgegen.bundle import FP32, INT8, STEP_GRAPHS, Bundle, Golden, Manifest, check_place, this_target
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.export import targets
@@ -60,13 +60,15 @@ def export(
     say: Say = lambda text: None,
     sign: Signer | None = None,
     refinements: int | None = None,
+    precision: str = INT8,
 ) -> Exported:
-    """Export the run at `run` as an int8 bundle at `out`.
+    """Export the run at `run` as a bundle at `out`.
 
     names: targets by name, none meaning this machine's
     say: told what is going on, a line each
     sign: signs it, where it is to be signed
     refinements: of a flow, for a generator that refines whole flows; none: as many as it was trained for
+    precision: INT8 or FP32, in which the engine computes
     Raises EdgegenError where the gate is red: then nothing is written.
     """
     here = this_target()
@@ -81,21 +83,23 @@ def export(
             raise UsageError(f"{run} is distilled to {model.refinements} refinements: it has learned no other number")
         model.refine_in(refinements)
     with _workspace() as folder:
-        fp32, int8 = folder / "model.onnx", folder / "model.int8.onnx"
         say("step graph to ONNX")
+        graphs = {FP32: folder / STEP_GRAPHS[FP32]}
         graph = step_graph(model)
-        onnx.save(graph, fp32)
-        say("weights and activations to int8")
-        onnx.save(quantise(graph), int8)
+        onnx.save(graph, graphs[FP32])
+        if precision == INT8:
+            say("weights and activations to int8")
+            graphs[INT8] = folder / STEP_GRAPHS[INT8]
+            onnx.save(quantise(graph), graphs[INT8])
         # The gate runs here, whatever the bundle is for: the golden flows come from this machine's engine.
         built = {
-            target.name: _library(int8, codec, model, target, folder / target.name, say)
+            target.name: _library(graphs[precision], codec, model, target, folder / target.name, say)
             for target in dict.fromkeys([gate_target, *wanted])
         }
         say(f"gate: {FLOWS} flows through torch, ONNX and the compiled engine")
-        checks = _gate(model, codec, fp32, int8, built[here].library)
+        checks = _gate(model, codec, graphs, built[here].library)
         golden = _golden(built[here].library, codec)
-        files: dict[str, bytes | Path] = {"model.onnx": fp32, "model.int8.onnx": int8}
+        files: dict[str, bytes | Path] = {path.name: path for path in graphs.values()}
         described = {}
         for target in wanted:
             say(f"executable for {target.name}")
@@ -106,7 +110,8 @@ def export(
             )
             files[described[target.name].executable] = executable
             files[described[target.name].library] = built[target.name].library
-        sizes = model.config.to_json() | {"parameters": sum(p.numel() for p in model.parameters()), "precision": "int8"}
+        parameters = sum(p.numel() for p in model.parameters())
+        sizes = model.config.to_json() | {"parameters": parameters, "precision": precision}
         loop = bundles.REFINEMENT if model.refinements else bundles.AUTOREGRESSIVE
         manifest = Manifest(model.config.arch, codec, golden, described, sizes, _provenance(run, config), loop)
         files["card.md"] = card(manifest, checks, files).encode()
@@ -133,10 +138,10 @@ class _Built:
     objects: list[Path]
 
 
-def _library(int8: Path, codec: Codec, model: Generator, target: Target, folder: Path, say: Say) -> _Built:
+def _library(graph: Path, codec: Codec, model: Generator, target: Target, folder: Path, say: Say) -> _Built:
     say(f"TVM: kernels for {target.name}")
     folder.mkdir()
-    fused = fuse(onnx.load(int8))
+    fused = fuse(onnx.load(graph))
     programs = {v: [lower(fused, width, v.dot) for width in WIDTHS] for v in target.variants}
     objects = []
     for variant, steps in programs.items():
@@ -147,10 +152,10 @@ def _library(int8: Path, codec: Codec, model: Generator, target: Target, folder:
     return _Built(link_library(folder, objects, target), objects)
 
 
-def _gate(model: Generator, codec: Codec, fp32: Path, int8: Path, library: Path) -> list[Check]:
+def _gate(model: Generator, codec: Codec, graphs: dict[str, Path], library: Path) -> list[Check]:
     wide, narrow = (NativeEngine(library, codec, width) for width in (WIDTHS[-1], 1))
     try:
-        checks = compare(model, codec, fp32, int8, wide, Request(FLOWS, GOLDEN_SEED))
+        checks = compare(model, codec, graphs, wide, Request(FLOWS, GOLDEN_SEED))
         together, alone = (collect(engine, codec, Request(GOLDEN_COUNT, GOLDEN_SEED)) for engine in (wide, narrow))
         same = np.mean((alone.tokens == together.tokens).all(1))
         checks.append(Check(f"same flow alone and in a batch of {wide.width}", float(same), 1.0, bool(same == 1.0)))

@@ -1,4 +1,4 @@
-"""ONNX Runtime in the engine's footsteps: each step of the int8 graph from the states that the engine has."""
+"""ONNX Runtime in the engine's footsteps: each step of the graph from the states that the engine has."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ from edgegen.runtime.onnxruntime import OnnxStepper
 Array = NDArray[Any]
 
 # What a state is in the step graph -> the same from the engine's memory, whose kernels want their lanes innermost
-# (importer.py makes these views): a function of the engine's numbers and the graph's shape.
+# (conversions.py makes these views): a function of the engine's numbers and the graph's shape.
 LAYOUTS: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
     "key": lambda x, shape: x.reshape(shape[0], shape[1] // LANES, shape[2], LANES).swapaxes(2, 3),
     "value": lambda x, shape: x,

@@ -1,4 +1,4 @@
-"""int8 step graph -> the same graph in a dozen operators of our own, each of which is one kernel."""
+"""Step graph, int8 or fp32 -> the same graph in a dozen operators of our own, each of which is one kernel."""
 
 from typing import Any
 
@@ -6,11 +6,14 @@ import onnx
 from onnx import NodeProto, helper, numpy_helper
 
 from edgegen.export.match import Graph
-from edgegen.export.patterns import PATTERNS, Pattern
+from edgegen.export.notation import Pattern
+from edgegen.export.patterns import PATTERNS
 
 DOMAIN = "edgegen"
 # Standard operators that may stay: they only move numbers, so they give the same bits anywhere.
 MOVES = {"Reshape", "Split", "Transpose"}
+# What the product that gives the logits becomes.
+HEADS = {"Linear": "Head", "FloatLinear": "FloatHead"}
 # Inputs that fusing adds to the graph, in this order, after token and position.
 ROWS, ASKED, OUTPUTS, LEGAL = "rows", "asked", "outputs", "legal"
 
@@ -18,7 +21,7 @@ ROWS, ASKED, OUTPUTS, LEGAL = "rows", "asked", "outputs", "legal"
 def fuse(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with every match of every pattern replaced by its fused operator.
 
-    The product that gives the logits becomes a Head, which has one input more: legal int32 (outputs, 2), the tokens
+    The product that gives the logits becomes a head, which has one input more: legal int32 (outputs, 2), the tokens
     low .. high - 1 whose logits are wanted of a row. And every fused operator has as its last input how many rows it
     is to compute, the first ones, int32 (1,): `rows` of them hold a flow; where a step refines whole flows, what only
     the logits need is computed for `asked` of them, all or none, and a row of logits for each of their `outputs`.
@@ -54,11 +57,14 @@ def outputs_of(model: onnx.ModelProto) -> int:
 
 
 def _mark_head(nodes: list[NodeProto], logits: str) -> None:
-    """Turns the product that gives the logits into a Head."""
+    """Turns the product that gives the logits into a head, and a look-up in the floats of that into an embedding."""
     views = {node.output[0]: node.input[0] for node in nodes if node.op_type == "Reshape"}
     for node in nodes:
-        if node.op_type == "Linear" and node.output[0] in (logits, views.get(logits)):
-            node.op_type = "Head"
+        if node.op_type in HEADS and node.output[0] in (logits, views.get(logits)):
+            for other in nodes:
+                if other.op_type == "Lookup" and other.input[0] == node.input[1]:
+                    other.op_type = "FloatEmbedding"
+            node.op_type = HEADS[node.op_type]
             node.input.append(LEGAL)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from onnx import NodeProto, helper
 
-from edgegen.export.patterns import Line, Pattern
+from edgegen.export.notation import Line, Pattern
 
 COMMUTATIVE = {"Add", "Max", "Mul"}
 

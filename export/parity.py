@@ -1,9 +1,10 @@
 """The gate before a bundle is written: four forms of one model take the same steps and must agree.
 
 torch fp32 -> ONNX fp32 -> ONNX int8 -> the compiled engine. The first arrow and the last change nothing but the order
-of sums, so their bounds are tight; the middle one is what int8 costs.
+of sums, so their bounds are tight; the middle one is what int8 costs, and a bundle in fp32 goes without it.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
+from edgegen.bundle import FP32, INT8
 from edgegen.codec import Codec
 from edgegen.export.follow import Follower
 from edgegen.models import Generator
@@ -27,8 +29,8 @@ FLOWS = 512  # of up to 32 steps each: over 10,000 steps, however short the flow
 
 # Across int8 a bound is on a share or a mean, never on the single worst logit: where a sum that differs in its last bit
 # falls on the edge between two levels, one activation moves by a whole level, and the logits of its row with it.
-LARGEST_DIFFERENCE = 1e-3  # torch fp32 against ONNX fp32, in logits
-MEDIAN_DIFFERENCE = 1e-5  # ONNX int8 against the engine, in logits: most steps have no activation on such an edge
+LARGEST_DIFFERENCE = 1e-3  # between two forms in fp32, in logits
+MEDIAN_DIFFERENCE = 1e-5  # ONNX against the engine, in logits: most steps have no activation on such an edge
 # The same, nats per token: a kernel that is wrong at a few steps only shows here, however few they are.
 ENGINE_DIVERGENCE = 1e-4
 # The same, share of steps, each of them taken from the engine's states. Two tokens whose logits lie within the noise of
@@ -56,9 +58,13 @@ class Check:
 
 
 def compare(
-    model: Generator, codec: Codec, fp32: Path, int8: Path, engine: NativeEngine, request: Request
+    model: Generator, codec: Codec, graphs: Mapping[str, Path], engine: NativeEngine, request: Request
 ) -> list[Check]:
-    """Runs every form over the engine's flows and compares the logits of legal tokens, wherever there was a choice."""
+    """Runs every form over the engine's flows and compares the logits of legal tokens, wherever there was a choice.
+
+    graphs: FP32 and, where the engine is that, INT8
+    """
+    precision = INT8 if INT8 in graphs else FP32
     prompts = collect(engine, codec, request)
     tokens = prompts.tokens
 
@@ -68,27 +74,39 @@ def compare(
         return step_logits(stepper, codec, tokens)
 
     torch_logits = logits_of(TorchStepper(model, len(tokens))) if model.refinements else _read_logits(model, tokens)
-    onnx_fp32 = logits_of(OnnxStepper(str(fp32), len(tokens)))
-    onnx_int8 = logits_of(OnnxStepper(str(int8), len(tokens)))
+    onnx = {name: logits_of(OnnxStepper(str(path), len(tokens))) for name, path in graphs.items()}
     compiled = logits_of(engine)
-    largest = _largest(codec, torch_logits, onnx_fp32, tokens)
-    cost = _divergence(codec, onnx_fp32, onnx_int8, tokens)
-    stepwise = logits_of(Follower(engine, int8))
-    same_states, _ = agreement_of(codec, stepwise, compiled, tokens)
-    own_states, _ = agreement_of(codec, onnx_int8, compiled, tokens)
-    # What a refinement moves, the path makes larger: kernels are judged by one refinement from the engine's own states.
-    judged = stepwise if model.refinements else onnx_int8
-    _, median = agreement_of(codec, judged, compiled, tokens)
-    steps = f"ONNX int8 and the compiled engine, {count_choices(codec, tokens):,} steps"
-    return [
-        _at_most("largest logit difference, torch fp32 to ONNX fp32", largest, LARGEST_DIFFERENCE),
-        _at_most("divergence per token, ONNX fp32 to ONNX int8", cost, INT8_COST),
+    checks = [
         _at_most(
-            "divergence per token, ONNX int8 to the compiled engine",
+            "largest logit difference, torch fp32 to ONNX fp32",
+            _largest(codec, torch_logits, onnx[FP32], tokens),
+            LARGEST_DIFFERENCE,
+        )
+    ]
+    if precision == INT8:
+        cost = _divergence(codec, onnx[FP32], onnx[INT8], tokens)
+        checks.append(_at_most("divergence per token, ONNX fp32 to ONNX int8", cost, INT8_COST))
+    stepwise = logits_of(Follower(engine, graphs[precision]))
+    same_states, _ = agreement_of(codec, stepwise, compiled, tokens)
+    own_states, _ = agreement_of(codec, onnx[precision], compiled, tokens)
+    # What a refinement moves, the path makes larger: kernels are judged by one refinement from the engine's own states.
+    judged = stepwise if model.refinements else onnx[precision]
+    _, median = agreement_of(codec, judged, compiled, tokens)
+    if precision == FP32:
+        # Nothing is rounded to levels, so that the worst logit tells, too.
+        largest = _largest(codec, judged, compiled, tokens)
+        checks.append(
+            _at_most("largest logit difference, ONNX fp32 to the compiled engine", largest, LARGEST_DIFFERENCE)
+        )
+    steps = f"ONNX {precision} and the compiled engine, {count_choices(codec, tokens):,} steps"
+    return [
+        *checks,
+        _at_most(
+            f"divergence per token, ONNX {precision} to the compiled engine",
             _divergence(codec, judged, compiled, tokens),
             ENGINE_DIVERGENCE,
         ),
-        _at_most("median logit difference, ONNX int8 to the compiled engine", median, MEDIAN_DIFFERENCE),
+        _at_most(f"median logit difference, ONNX {precision} to the compiled engine", median, MEDIAN_DIFFERENCE),
         _at_least(f"same greedy token, {steps}", same_states, GREEDY_AGREEMENT),
         _at_least(
             f"same greedy token from states of their own, {steps}",

@@ -1,47 +1,6 @@
-"""What each fused operator computes, in standard ONNX operators; `export/tir` computes the same in one pass.
+"""What each fused operator computes, in standard ONNX operators; `export/tir` computes the same in one pass."""
 
-A pattern is ONNX written as Python assignments. A name that no line assigns is an input of the fused operator, a
-literal must equal a constant of the graph, a keyword must equal an attribute.
-"""
-
-import ast
-from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
-
-
-@dataclass(frozen=True)
-class Line:
-    """One operator of a pattern; an input is a name or a literal."""
-
-    op: str
-    inputs: tuple[Any, ...]
-    outputs: tuple[str, ...]
-    attributes: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Pattern:
-    """op: the fused operator; inputs, outputs: names of the pattern, in the fused operator's order."""
-
-    op: str
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    source: str
-    lines: tuple[Line, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "lines", tuple(_line(s) for s in ast.parse(self.source).body))
-
-
-def _line(statement: Any) -> Line:
-    call, target = statement.value, statement.targets[0]
-    names: list[Any] = target.elts if isinstance(target, ast.Tuple) else [target]
-    inputs = tuple(a.id if isinstance(a, ast.Name) else np.array(ast.literal_eval(a)) for a in call.args)
-    attributes = {k.arg: ast.literal_eval(k.value) for k in call.keywords}
-    return Line(call.func.id, inputs, tuple(n.id for n in names), attributes)
-
+from edgegen.export.notation import Pattern
 
 ROW_QUANTISE = """
 absolute = Abs(x)
@@ -59,6 +18,10 @@ negative = Neg(x)
 power = Exp(negative)
 above = Add(power, 1.0)
 y = Div(1.0, above)
+"""
+
+SIGMOID = """
+y = Sigmoid(x)
 """
 
 EMBEDDING = """
@@ -81,15 +44,40 @@ plain = Linear(q, scale, weight, weight_scale)
 y = Add(plain, added)
 """
 
+# The same linears where nothing is quantised.
+GEMM = "alpha=1.0, beta=1.0, transA=0, transB=1"
+
+FLOAT_LINEAR = f"""
+y = Gemm(x, weight, {GEMM})
+"""
+
+BIASED_FLOAT_LINEAR = f"""
+y = Gemm(x, weight, added, {GEMM})
+"""
+
+ADDED_FLOAT_LINEAR = """
+plain = FloatLinear(x, weight)
+y = Add(plain, added)
+"""
+
 # Softplus as PyTorch exports it: the identity above 20, where log(1 + e^x) rounds to x.
-SOFTPLUS_LINEAR = """
-y = AddedLinear(q, scale, weight, weight_scale, bias)
+SOFTPLUS = """
 soft = Softplus(y)
 above = Greater(y, 20.0)
 positive = Where(above, y, soft)
 """
 
-NORM_QUANTISE = """
+SOFTPLUS_LINEAR = f"""
+y = AddedLinear(q, scale, weight, weight_scale, bias)
+{SOFTPLUS}
+"""
+
+SOFTPLUS_FLOAT_LINEAR = f"""
+y = AddedFloatLinear(x, weight, bias)
+{SOFTPLUS}
+"""
+
+NORM = """
 square = Mul(x, x)
 mean = ReduceMean(square, [-1], keepdims=1)
 shifted = Add(mean, eps)
@@ -97,15 +85,13 @@ root = Sqrt(shifted)
 inverse = Reciprocal(root)
 unit = Mul(x, inverse)
 y = Mul(unit, gain)
-q, scale = RowQuantise(y)
 """
 
-GATE_QUANTISE = """
+GATE = """
 gate, up = Split(x, axis=1, num_outputs=2)
 open = Logistic(gate)
 silu = Mul(gate, open)
 y = Mul(silu, up)
-q, scale = RowQuantise(y)
 """
 
 ROTATE = """
@@ -119,7 +105,7 @@ ROTATE = """
 {x}_turned = Concat({x}_new_low, {x}_new_high, axis=-1)
 """
 
-ATTENTION_QUANTISE = f"""
+ATTENTION = f"""
 cos_row = Gather(cos_table, position, axis=0)
 cos = Unsqueeze(cos_row, [1])
 sin_row = Gather(sin_table, position, axis=0)
@@ -149,10 +135,9 @@ masked = Where(seen, scores, -1e9)
 weights = Softmax(masked, axis=-1)
 mixed = MatMul(weights, values_by_head)
 y = Reshape(mixed, out_shape)
-y_q, y_scale = RowQuantise(y)
 """
 
-CONV_QUANTISE = """
+CONV = """
 first = Equal(position, 0)
 first_row = Unsqueeze(first, [-1])
 fresh = Unsqueeze(first_row, [-1])
@@ -165,10 +150,9 @@ shifted = Add(total, bias)
 open = Logistic(shifted)
 y = Mul(shifted, open)
 next_conv = Slice(window, [1], [9223372036854775807], [2], [1])
-q, scale = RowQuantise(y)
 """
 
-SCAN_QUANTISE = """
+SCAN = """
 first = Equal(position, 0)
 first_row = Unsqueeze(first, [-1])
 fresh = Unsqueeze(first_row, [-1])
@@ -190,19 +174,17 @@ sum = Add(total, skip)
 open = Logistic(z)
 gate = Mul(z, open)
 y = Mul(sum, gate)
-q, scale = RowQuantise(y)
 """
 
 LOOKUP = """
 y = Gather(table, position, axis=0)
 """
 
-PATH_QUANTISE = """
+PATH = """
 first = Equal(position, 0)
 fresh = Unsqueeze(first, [-1])
 past = Where(fresh, 0.0, expected)
-both = Concat(codes, past, axis=1)
-q, scale = RowQuantise(both)
+y = Concat(codes, past, axis=1)
 """
 
 REFINE = """
@@ -214,32 +196,46 @@ next_codes = Add(codes, part)
 
 LINEAR_INPUTS = ("q", "scale", "weight", "weight_scale")
 
+
+def _quantised(form: Pattern) -> Pattern:
+    """`form`, whose first output is a row y, ending in the levels of y; y itself stays where it is read elsewhere."""
+    y, *rest = form.outputs
+    kept = (y,) if form.op == "Conv" else ()
+    outputs, inputs = ", ".join(form.outputs), ", ".join(form.inputs)
+    source = f"{outputs} = {form.op}({inputs})\nlevels, scale = RowQuantise({y})"
+    return Pattern(f"{form.op}Quantise", form.inputs, (*kept, "levels", "scale", *rest), source)
+
+
+# What ends in a row, which is quantised where the product that reads it is one of integers.
+ROWS = (
+    Pattern("Norm", ("x", "gain", "eps"), ("y",), NORM),
+    Pattern("Gate", ("x",), ("y",), GATE),
+    Pattern(
+        "Attention",
+        ("qkv", "cos_table", "sin_table", "position", "temperature", "heads_shape", "key", "value"),
+        ("y", "next_key", "next_value"),
+        ATTENTION,
+    ),
+    Pattern("Conv", ("u", "weight", "bias", "position", "conv"), ("y", "next_conv"), CONV),
+    Pattern("Scan", ("delta", "u", "z", "B", "C", "A", "D", "position", "ssm"), ("y", "next_ssm"), SCAN),
+    Pattern("Path", ("codes", "expected", "position"), ("y",), PATH),
+)
+
 # In this order: later patterns are written in terms of earlier ones.
 PATTERNS = (
     Pattern("RowQuantise", ("x",), ("q", "scale"), ROW_QUANTISE),
     Pattern("Logistic", ("x",), ("y",), LOGISTIC),
+    Pattern("Logistic", ("x",), ("y",), SIGMOID),
     Pattern("Embedding", ("table", "table_scale", "token"), ("x",), EMBEDDING),
     Pattern("Linear", LINEAR_INPUTS, ("y",), LINEAR),
     Pattern("AddedLinear", (*LINEAR_INPUTS, "added"), ("y",), ADDED_LINEAR),
     Pattern("SoftplusLinear", (*LINEAR_INPUTS, "bias"), ("positive",), SOFTPLUS_LINEAR),
-    Pattern("NormQuantise", ("x", "gain", "eps"), ("q", "scale"), NORM_QUANTISE),
-    Pattern("GateQuantise", ("x",), ("q", "scale"), GATE_QUANTISE),
-    Pattern(
-        "AttentionQuantise",
-        ("qkv", "cos_table", "sin_table", "position", "temperature", "heads_shape", "key", "value"),
-        ("y_q", "y_scale", "next_key", "next_value"),
-        ATTENTION_QUANTISE,
-    ),
-    Pattern(
-        "ConvQuantise", ("u", "weight", "bias", "position", "conv"), ("y", "q", "scale", "next_conv"), CONV_QUANTISE
-    ),
-    Pattern(
-        "ScanQuantise",
-        ("delta", "u", "z", "B", "C", "A", "D", "position", "ssm"),
-        ("q", "scale", "next_ssm"),
-        SCAN_QUANTISE,
-    ),
-    Pattern("PathQuantise", ("codes", "expected", "position"), ("q", "scale"), PATH_QUANTISE),
+    Pattern("FloatLinear", ("x", "weight"), ("y",), FLOAT_LINEAR),
+    Pattern("AddedFloatLinear", ("x", "weight", "added"), ("y",), BIASED_FLOAT_LINEAR),
+    Pattern("AddedFloatLinear", ("x", "weight", "added"), ("y",), ADDED_FLOAT_LINEAR),
+    Pattern("SoftplusFloatLinear", ("x", "weight", "bias"), ("positive",), SOFTPLUS_FLOAT_LINEAR),
+    *ROWS,
+    *map(_quantised, ROWS),
     Pattern("Refine", ("expected", "codes", "shares", "position"), ("next_codes",), REFINE),
     Pattern("Lookup", ("table", "position"), ("y",), LOOKUP),
 )

@@ -111,6 +111,31 @@ def test_what_this_edgegen_does_not_know_is_refused(bundle: Path, changes: dict[
         Bundle.open(bundle)
 
 
+PRECISIONS = st.sampled_from(["int8", "fp32"])
+JSON = (
+    st.none() | st.booleans() | st.floats() | st.text() | st.lists(PRECISIONS) | st.dictionaries(PRECISIONS, st.none())
+)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(PRECISIONS | JSON)
+def test_a_precision_is_known_or_the_bundle_is_damaged(bundle: Path, precision: object) -> None:
+    rewrite(bundle, model={"parameters": 7, "precision": precision})
+    if precision in ("int8", "fp32"):
+        assert Bundle.open(bundle).manifest.precision == precision
+    else:
+        with pytest.raises(EdgegenError, match=r"^[^\n]* lacks a field \('precision'\): export the bundle again$"):
+            Bundle.open(bundle)
+
+
+def test_a_bundle_that_does_not_say_is_int8(bundle: Path) -> None:
+    manifest = Bundle.open(bundle).manifest
+    assert (manifest.precision, manifest.step_graph) == ("int8", "model.int8.onnx")
+    rewrite(bundle, model=["int8"])
+    with pytest.raises(EdgegenError, match="lacks a field"):
+        Bundle.open(bundle)
+
+
 def test_a_processor_without_engine_is_refused(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("platform.machine", lambda: "riscv64")
     assert this_target() == "riscv64"

@@ -3,7 +3,7 @@
 import statistics
 from typing import Any
 
-from edgegen.bundle import Bundle, this_target
+from edgegen.bundle import STEP_GRAPHS, Bundle, this_target
 from edgegen.measure import Workload, measure
 
 
@@ -12,8 +12,7 @@ def cost(bundle: Bundle) -> dict[str, Any]:
     found: dict[str, Any] = {
         "kind": bundle.manifest.kind,
         "parameters": bundle.manifest.model.get("parameters"),
-        "fp32_bytes": _size(bundle, "model.onnx"),
-        "int8_bytes": _size(bundle, "model.int8.onnx"),
+        **{f"{precision}_bytes": _size(bundle, graph) for precision, graph in STEP_GRAPHS.items()},
         "executables": {name: _size(bundle, target.executable) for name, target in bundle.manifest.targets.items()},
         "seconds_per_epoch": bundle.manifest.provenance.get("seconds_per_epoch"),
     }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from edgegen.bundle import Bundle
+from edgegen.bundle import FP32, INT8, STEP_GRAPHS, Bundle
 from edgegen.codec import Codec
 from edgegen.models import Generator
 from edgegen.models.stepper import TorchStepper
@@ -32,7 +32,7 @@ class Latency:
 
 
 def latencies(model: Generator, bundle: Bundle, flows: int = FLOWS, seed: int = 0) -> list[Latency]:
-    """Flows 1 .. `flows` of a seed in PyTorch, ONNX Runtime (fp32 and int8) and the compiled engine.
+    """Flows 1 .. `flows` of a seed in PyTorch, ONNX Runtime (each graph of the bundle) and the compiled engine.
 
     model: what the bundle was exported from, left as it is. Flow 0 is made first and not counted, nor is
     loading.
@@ -40,17 +40,21 @@ def latencies(model: Generator, bundle: Bundle, flows: int = FLOWS, seed: int = 
     # Summing the table anew in every step would make PyTorch look slow.
     folded = copy.deepcopy(model)
     folded.fold()
+    ours = f"compiled {bundle.manifest.precision}"
     engines: dict[str, Engine] = {
         "PyTorch fp32": StepperEngine("pytorch", bundle.codec, TorchStepper(folded, 1), folded.refinements),
-        "ONNX Runtime fp32": _onnxruntime(bundle, "model.onnx"),
-        "ONNX Runtime int8": _onnxruntime(bundle, "model.int8.onnx"),
-        "compiled int8": open_engine(bundle, How("native", 1)),
+        **{
+            f"ONNX Runtime {precision}": _onnxruntime(bundle, graph)
+            for precision, graph in ((FP32, STEP_GRAPHS[FP32]), (INT8, STEP_GRAPHS[INT8]))
+            if graph in bundle.files
+        },
+        ours: open_engine(bundle, How("native", 1)),
     }
     with one_thread():
         runs = {name: _run(engine, bundle.codec, flows, seed) for name, engine in engines.items()}
     for engine in engines.values():
         engine.close()
-    compiled = runs["compiled int8"][1]
+    compiled = runs[ours][1]
     return [Latency(name, median, _same(made, compiled)) for name, (median, made) in runs.items()]
 
 

@@ -50,6 +50,7 @@ def measure(bundle: Bundle, on: str = "local", workload: Workload | None = None)
         result = gateway.bench(bundle, on, workload)
     else:
         raise UsageError(f"--on {on} is none of: local, qemu:CPU (qemu:cortex-a53), ssh://USER@HOST")
-    model = bundle.manifest.model
-    facts = {"bundle": bundle.path.name, "model": f"{bundle.manifest.kind} {model.get('size', '')}".strip(), "on": on}
+    manifest = bundle.manifest
+    name = f"{manifest.kind} {manifest.model.get('size', '')}".strip()
+    facts = {"bundle": bundle.path.name, "model": name, "precision": manifest.precision, "on": on}
     return facts | result

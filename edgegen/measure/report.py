@@ -12,7 +12,7 @@ def markdown(result: dict[str, Any]) -> str:
         ("executable, weights included", f"{result['executable_bytes'] / 1e6:.2f} MB"),
     ]
     rows += _counted(result) if "instructions_a_token" in result else _measured(result)
-    return table(f"{result['model']}, {result['bundle']}, on {result['on']}", rows)
+    return table(f"{result['model']} {result['precision']}, {result['bundle']}, on {result['on']}", rows)
 
 
 def _counted(result: dict[str, Any]) -> list[tuple[str, str]]:

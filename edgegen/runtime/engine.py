@@ -135,7 +135,7 @@ def verify(bundle: Bundle, engine: str = "auto") -> str:
 
 
 def _step_graph(bundle: Bundle) -> str:
-    for name in ("model.int8.onnx", "model.onnx"):
-        if name in bundle.files:
-            return str(bundle.path / name)
-    raise EdgegenError(f"{bundle.path} has no ONNX step graph: use --engine native")
+    name = bundle.manifest.step_graph
+    if name in bundle.files:
+        return str(bundle.path / name)
+    raise EdgegenError(f"{bundle.path} has no ONNX step graph ({name}): use --engine native")

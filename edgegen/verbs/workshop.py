@@ -1,11 +1,13 @@
 """The workshop: what trains, exports, signs, packages and judges a generator."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from edgegen.bundle import INT8, STEP_GRAPHS
 from edgegen.errors import UsageError
 from edgegen.verbs.signed import CheckSignature, RequireSignature, open_bundle
 
@@ -69,7 +71,10 @@ def train(
 def export(
     out: Annotated[Path, typer.Option("-o", metavar="NAME.edgegen", help="The bundle to write.")],
     run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A trained run; none: EdgeLab's LLaMA.")] = None,
-    int8: Annotated[bool, typer.Option("--int8", help="Weights and activations in 8 bits.")] = False,
+    int8: Annotated[bool, typer.Option("--int8", help="The same as --precision int8.")] = False,
+    precision: Annotated[
+        str | None, typer.Option(help="int8, weights and activations in 8 bits, or fp32, as it was trained.")
+    ] = None,
     target: Annotated[str, typer.Option(help="Targets with commas between; none: this machine's.")] = "",
     refinements: Annotated[
         int | None, typer.Option(help="Of a flow, where the run is a diffusion: fewer are faster. None: 8.")
@@ -77,19 +82,19 @@ def export(
     deb: Annotated[bool, typer.Option("--deb", help="Debian packages, too, as `edgegen package` makes them.")] = False,
     sign: Annotated[Path | None, typer.Option(metavar="NAME.key", help="Sign it with this private key.")] = None,
 ) -> None:
-    """Compile a trained run into a bundle, checked against its fp32 form before it is written."""
+    """Compile a trained run into a bundle, checked against what was trained before it is written."""
     from edgegen import package as packages
     from edgegen.datasets import edgelab_llama
     from edgegen.export import export as export_run
     from edgegen.trust import signer
 
-    if not int8:
-        raise UsageError("only int8 bundles are compiled so far: call `edgegen export --int8`")
+    asked = _precision(int8, precision)
     if deb:
         packages.check(out)
     source = edgelab_llama() if run is None else run
     signing = None if sign is None else signer(sign)
-    made = export_run(source, out, _names(target), lambda text: print(text, file=sys.stderr), signing, refinements)
+    say: Callable[[str], None] = lambda text: print(text, file=sys.stderr)  # noqa: E731
+    made = export_run(source, out, _names(target), say, signing, refinements, asked)
     for check in made.checks:
         print(check.line())
     print(f"{made.bundle.path}: {', '.join(made.bundle.manifest.targets)}")
@@ -195,6 +200,19 @@ def demo(
     from edgegen.demo import demo as run_demo
 
     run_demo(out, minutes)
+
+
+def _precision(int8: bool, precision: str | None) -> str:
+    """What --int8 and --precision ask for together."""
+    if precision not in (None, *STEP_GRAPHS):
+        raise UsageError(f"precision {precision!r} is none of {', '.join(STEP_GRAPHS)}")
+    if int8 and precision not in (None, INT8):
+        raise UsageError(f"--int8 and --precision {precision} contradict each other: give one of them")
+    if not int8 and precision is None:
+        raise UsageError(
+            "say in what it is to compute: call `edgegen export --int8` or `edgegen export --precision fp32`"
+        )
+    return precision or INT8
 
 
 def _names(commas: str) -> tuple[str, ...]:

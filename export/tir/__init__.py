@@ -7,23 +7,28 @@ nothing), and every sum runs over a fixed number of lanes in a fixed order.
 Shapes: b rows of the batch, d width, e inner width, n state, s slots of the cache.
 """
 
-from edgegen.export.tir.attention import attention_quantise
-from edgegen.export.tir.mamba import conv_quantise, scan_quantise
-from edgegen.export.tir.products import embedding, head, linear
-from edgegen.export.tir.refine import lookup, path_quantise, refine
-from edgegen.export.tir.rows import gate_quantise, norm_quantise, row_quantise
+from edgegen.export.tir.attention import attention
+from edgegen.export.tir.floats import Floats, float_embedding
+from edgegen.export.tir.levels import Levels, embedding
+from edgegen.export.tir.mamba import conv, scan
+from edgegen.export.tir.products import head, linear
+from edgegen.export.tir.refine import lookup, path, refine
+from edgegen.export.tir.rows import gate, norm, row_quantise
 
 __all__ = [
-    "attention_quantise",
-    "conv_quantise",
+    "Floats",
+    "Levels",
+    "attention",
+    "conv",
     "embedding",
-    "gate_quantise",
+    "float_embedding",
+    "gate",
     "head",
     "linear",
     "lookup",
-    "norm_quantise",
-    "path_quantise",
+    "norm",
+    "path",
     "refine",
     "row_quantise",
-    "scan_quantise",
+    "scan",
 ]

@@ -7,6 +7,7 @@ from tvm.script.ir_builder import tirx as T
 
 from edgegen.errors import EdgegenError
 from edgegen.export.maths import Expr, exp, f32, fma
+from edgegen.export.tir.ending import Ending, ending_in
 from edgegen.export.tir.lanes import (
     LANES,
     Buffer,
@@ -15,7 +16,6 @@ from edgegen.export.tir.lanes import (
     loop,
     merge,
     minus_product,
-    quantise_row,
     scratch,
     store,
 )
@@ -23,23 +23,23 @@ from edgegen.export.tir.lanes import (
 MASKED = -1e9
 
 
-def attention_quantise(b: int, heads: int, width: int, slots: int, steps: int, temperature: float, zero: int) -> Any:
-    """Attention of qkv (b, 3 d), d = heads * width, over the slots up to position[i], quantised.
+def attention(b: int, heads: int, width: int, slots: int, steps: int, temperature: float, zero: int | None) -> Any:
+    """Attention of qkv (b, 3 d), d = heads * width, over the slots up to position[i]: a row of d.
 
     cos, sin (steps, width / 2): rotary tables; position int64 (b,)
     key (b, slots / LANES, d, LANES), value (b, slots, d): the caches, read and written in place. LANES slots of a key
     lie side by side, so that their scores are formed at once; what lies beyond the position's own LANES is never read.
-    Returns q int8 (b, d) plus `zero`, scale (b, 1).
+    zero: see Ending
     """
     if slots % LANES:
         raise EdgegenError(f"a cache of {slots} slots is not a multiple of {LANES}, which the attention kernel needs")
     d, half = heads * width, width // 2
-    with Kernel("attention_quantise", b) as kernel:
+    with Kernel(ending_in(zero, "attention"), b) as kernel:
         qkv = kernel.tensor("qkv", (b, 3 * d))
         cos, sin = kernel.tensor("cos", (steps, half)), kernel.tensor("sin", (steps, half))
         position = kernel.tensor("position", (b,), "int64")
         key, value = kernel.tensor("key", (b, slots // LANES, d, LANES)), kernel.tensor("value", (b, slots, d))
-        q8, scale = kernel.tensor("q", (b, d), "int8"), kernel.tensor("scale", (b, 1))
+        ending = Ending(kernel, b, d, zero)
         query, turned, row = scratch(d), scratch(d), scratch(d)
         weight, peak, share = scratch(heads * slots), scratch(heads), scratch(heads)
         with loop(kernel.rows) as i:
@@ -64,7 +64,7 @@ def attention_quantise(b: int, heads: int, width: int, slots: int, steps: int, t
                     store(mixed, fma(weight[h * slots + t], value[i, t, h * width + k], mixed[k]), k)
                 with T.vectorized(width) as k:
                     store(row, mixed[k] * share[h], h * width + k)
-            quantise_row(row, d, q8, scale, i, zero)
+            ending.give(row, i)
     return kernel.function
 
 

@@ -10,7 +10,7 @@ which hides the latency of the dot product; its rows of the batch use a weight m
 """
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,23 +37,24 @@ def group_of(n: int) -> int:
     return max(g for g in range(1, GROUP + 1) if blocks % g == 0)
 
 
-def pack(weight: NDArray[np.int8]) -> NDArray[np.int8]:
-    """weight (n, k) in the packed order, padded with rows of zeros to whole blocks."""
+def pack(weight: NDArray[Any]) -> NDArray[Any]:
+    """weight (n, k), int8 or float32, in the packed order, padded with rows of zeros to whole blocks."""
     n, k = weight.shape
-    if k % INPUTS:
-        raise EdgegenError(f"a linear with {k} inputs cannot be packed: widths must be multiples of {INPUTS}")
-    whole = np.zeros((padded(n), k), np.int8)
+    inputs = INPUTS // weight.itemsize
+    if k % inputs:
+        raise EdgegenError(f"a linear with {k} inputs cannot be packed: widths must be multiples of {inputs}")
+    whole = np.zeros((padded(n), k), weight.dtype)
     whole[:n] = weight
-    blocks = whole.reshape(-1, group_of(n), ROWS, k // INPUTS, INPUTS)
+    blocks = whole.reshape(-1, group_of(n), ROWS, k // inputs, inputs)
     return np.ascontiguousarray(blocks.transpose(0, 3, 1, 2, 4))
 
 
-def place(n: int, k: int, row: Expr, column: Expr) -> Expr:
-    """Index of weight[row, column] in the flat packed weight of n rows by k inputs."""
+def place(n: int, k: int, row: Expr, column: Expr, inputs: int = INPUTS) -> Expr:
+    """Index of weight[row, column] in the flat packed weight of n rows by k inputs, `inputs` of them in a block."""
     group = group_of(n)
     span = group * ROWS
     outer, inner = row // span, row % span
-    return ((outer * (k // INPUTS) + column // INPUTS) * span + inner) * INPUTS + column % INPUTS
+    return ((outer * (k // inputs) + column // inputs) * span + inner) * inputs + column % inputs
 
 
 def offsets(weight: NDArray[np.int8]) -> NDArray[np.int32]:
@@ -97,11 +98,13 @@ class Dot(Protocol):
     ZERO: what is added to activations before they are stored
     LANES: float32 in one of its registers
     TILE: (rows of the batch, blocks of weights) whose sums its registers hold, for one row and for several
+    FLOAT_TILE: the same for products of float32
     """
 
     ZERO: ClassVar[int]
     LANES: ClassVar[int]
     TILE: ClassVar[tuple[tuple[int, int], tuple[int, int]]]
+    FLOAT_TILE: ClassVar[tuple[tuple[int, int], tuple[int, int]]]
 
     @staticmethod
     def prepare(q: Buffer, b: int, rows: Expr, k: int) -> Buffer:

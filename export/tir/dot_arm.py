@@ -20,6 +20,7 @@ class Sdot:
     ZERO: ClassVar = 0
     LANES: ClassVar = LANES
     TILE: ClassVar = ((1, 4), (4, 1))
+    FLOAT_TILE: ClassVar = ((1, 4), (4, 1))
 
     @staticmethod
     def prepare(q: Buffer, b: int, rows: Expr, k: int) -> Buffer:
@@ -70,6 +71,7 @@ class Smull:
     ZERO: ClassVar = 0
     LANES: ClassVar = LANES
     TILE: ClassVar = ((1, 2), (2, 1))
+    FLOAT_TILE: ClassVar = ((1, 4), (4, 1))
     AT_ONCE: ClassVar = 8  # quarters, of two sums each
 
     @staticmethod
@@ -130,6 +132,7 @@ class Vmull(Smull):
     """The same on 32-bit ARM, which has half the registers, each of them two of 64 bits."""
 
     TILE: ClassVar = ((1, 1), (1, 1))
+    FLOAT_TILE: ClassVar = ((1, 2), (2, 1))
     AT_ONCE: ClassVar = 2
 
     @staticmethod

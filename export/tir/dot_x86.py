@@ -17,6 +17,7 @@ class Vnni:
     ZERO: ClassVar = 128
     LANES: ClassVar = 16
     TILE: ClassVar = ((1, 4), (4, 4))
+    FLOAT_TILE: ClassVar = ((1, 4), (4, 4))
     BUSY: ClassVar = 8  # sums that cover the latency of vpdpbusd
 
     @staticmethod
@@ -64,6 +65,7 @@ class Avx2:
     ZERO: ClassVar = 0
     LANES: ClassVar = 8  # half a block
     TILE: ClassVar = ((1, 4), (1, 4))
+    FLOAT_TILE: ClassVar = ((1, 4), (5, 1))
 
     @classmethod
     def prepare(cls, q: Buffer, b: int, rows: Expr, k: int) -> Buffer:

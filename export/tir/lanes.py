@@ -9,8 +9,7 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-from edgegen.export.maths import Expr, f32, fma, level
-from edgegen.export.quantise import LARGEST, SMALLEST_ROW
+from edgegen.export.maths import Expr, f32, fma
 
 LANES = 16  # of every reduction, on every target: one AVX-512 register, four NEON ones
 
@@ -124,17 +123,6 @@ def sum_of(size: int, add: Callable[[Expr, Expr], Expr]) -> Expr:
 
 def largest_of(size: int, value: Callable[[Expr], Expr], start: float) -> Expr:
     return reduce(size, start, lambda held, i: tirx.max(held, value(i)), tirx.max)
-
-
-def quantise_row(row: Buffer, size: int, q: Buffer, scale: Buffer, b: Expr, zero: int) -> None:
-    """int8 levels of row (size,), plus `zero`, into q[b, :], and what one level is worth into scale[b, 0]."""
-    largest = scratch(1)
-    store(largest, largest_of(size, lambda i: tirx.abs(row[i]), SMALLEST_ROW), 0)
-    store(scale, largest[0] * f32(1 / LARGEST), b, 0)
-    inverse = scratch(1)
-    store(inverse, f32(LARGEST) / largest[0], 0)
-    with each(size) as i:
-        store(q, level(row[i], inverse[0], zero), b, i)
 
 
 def negative(x: Expr) -> Expr:

@@ -1,7 +1,6 @@
 """One step of Mamba's convolution and of its selective state space, their states updated in place.
 
-Channels lie side by side in both states: conv (b, taps - 1, e), ssm (b, e / LANES, n, LANES).
-zero: what the products that read the quantised row want added to it.
+Channels lie side by side in both states: conv (b, taps - 1, e), ssm (b, e / LANES, n, LANES). zero: see Ending.
 """
 
 from typing import Any
@@ -11,7 +10,8 @@ from tvm.script.ir_builder import tirx as T
 
 from edgegen.errors import EdgegenError
 from edgegen.export.maths import Expr, exp_minus_one, f32, fma, sigmoid
-from edgegen.export.tir.lanes import LANES, Buffer, Kernel, each, fill, loop, quantise_row, scratch, store
+from edgegen.export.tir.ending import Ending, ending_in
+from edgegen.export.tir.lanes import LANES, Buffer, Kernel, each, fill, loop, scratch, store
 
 
 def _forget(state: Buffer, size: int, position: Buffer, i: Expr, place: Any) -> None:
@@ -21,45 +21,43 @@ def _forget(state: Buffer, size: int, position: Buffer, i: Expr, place: Any) -> 
         store(state, f32(0.0), *place(k))
 
 
-def conv_quantise(b: int, e: int, taps: int, zero: int) -> Any:
-    """silu of the causal convolution of u (b, e) with weight (taps, e) and bias (e,), and the same quantised.
+def conv(b: int, e: int, taps: int, zero: int | None) -> Any:
+    """y (b, e), silu of the causal convolution of u (b, e) with weight (taps, e) and bias (e,).
 
-    position int64 (b,); conv (b, taps - 1, e), the last inputs, oldest first, is updated in place.
-    Returns y (b, e), q int8 (b, e) plus `zero`, scale (b, 1).
+    position int64 (b,); past (b, taps - 1, e), the last inputs, oldest first, is updated in place.
+    zero: y is given in int8, too
     """
-    with Kernel("conv_quantise", b) as kernel:
+    with Kernel(ending_in(zero, "conv"), b) as kernel:
         u = kernel.tensor("u", (b, e))
         weight, bias = kernel.tensor("weight", (taps, e)), kernel.tensor("bias", (e,))
         position = kernel.tensor("position", (b,), "int64")
-        conv = kernel.tensor("conv", (b, taps - 1, e))
-        y = kernel.tensor("y", (b, e))
-        q, scale = kernel.tensor("q", (b, e), "int8"), kernel.tensor("scale", (b, 1))
+        past = kernel.tensor("past", (b, taps - 1, e))
+        endings = [Ending(kernel, b, e, form) for form in ((None,) if zero is None else (None, zero))]
         row = scratch(e)
         with loop(kernel.rows) as i:
             for tap in range(taps - 1):
-                _forget(conv, e, position, i, lambda k, tap=tap: (i, tap, k))
+                _forget(past, e, position, i, lambda k, tap=tap: (i, tap, k))
             with each(e) as k:
                 total = bias[k]
                 for tap in range(taps - 1):
-                    total = fma(conv[i, tap, k], weight[tap, k], total)
+                    total = fma(past[i, tap, k], weight[tap, k], total)
                 store(row, fma(u[i, k], weight[taps - 1, k], total), k)
             for tap in range(taps - 2):
                 with each(e) as k:
-                    store(conv, conv[i, tap + 1, k], i, tap, k)
+                    store(past, past[i, tap + 1, k], i, tap, k)
             with each(e) as k:
-                store(conv, u[i, k], i, taps - 2, k)
+                store(past, u[i, k], i, taps - 2, k)
             fill(row, e, lambda k: row[k] * sigmoid(row[k]))
-            with each(e) as k:
-                store(y, row[k], i, k)
-            quantise_row(row, e, q, scale, i, zero)
+            for ending in endings:
+                ending.give(row, i)
     return kernel.function
 
 
 CHAINS = 4  # of powers, each independent of the others
 
 
-def scan_quantise(b: int, e: int, n: int, lanes: int, zero: int) -> Any:
-    """One step of the selective scan, its skip and its gate, quantised: q int8 (b, e) plus `zero`, scale (b, 1).
+def scan(b: int, e: int, n: int, lanes: int, zero: int | None) -> Any:
+    """One step of the selective scan, its skip and its gate: a row of e.
 
         h_j <- e^(j delta rate) h_j + delta u B_j,    y = (sum_j h_j C_j + D u) silu(z)        j = 1 .. n
 
@@ -73,13 +71,13 @@ def scan_quantise(b: int, e: int, n: int, lanes: int, zero: int) -> Any:
     """
     if e % LANES:
         raise EdgegenError(f"an inner width of {e} is not a multiple of {LANES}, which the scan kernel needs")
-    with Kernel("scan_quantise", b) as kernel:
+    with Kernel(ending_in(zero, "scan"), b) as kernel:
         delta, u, z = (kernel.tensor(name, (b, e)) for name in ("delta", "u", "z"))
         B, C = kernel.tensor("B", (b, n)), kernel.tensor("C", (b, n))
         rate, D = kernel.tensor("rate", (e,)), kernel.tensor("D", (e,))
         position = kernel.tensor("position", (b,), "int64")
         ssm = kernel.tensor("ssm", (b, e // LANES, n, LANES))
-        q, scale = kernel.tensor("q", (b, e), "int8"), kernel.tensor("scale", (b, 1))
+        ending = Ending(kernel, b, e, zero)
         row = scratch(e)
         powers = [scratch(lanes) for _ in range(CHAINS)]
         total, added = scratch(lanes), scratch(lanes)
@@ -110,7 +108,7 @@ def scan_quantise(b: int, e: int, n: int, lanes: int, zero: int) -> Any:
                 with T.vectorized(lanes) as lane:
                     store(row, total[lane], part * lanes + lane)
             fill(row, e, lambda k: row[k] * (z[i, k] * sigmoid(z[i, k])))
-            quantise_row(row, e, q, scale, i, zero)
+            ending.give(row, i)
     return kernel.function
 
 

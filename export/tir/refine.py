@@ -9,7 +9,8 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from edgegen.export.maths import f32, fma
-from edgegen.export.tir.lanes import Kernel, each, fill, lanes_of, loop, quantise_row, scratch, store
+from edgegen.export.tir.ending import Ending, ending_in
+from edgegen.export.tir.lanes import Kernel, each, fill, lanes_of, loop, scratch, store
 
 
 def lookup(b: int, r: int, d: int) -> Any:
@@ -22,12 +23,12 @@ def lookup(b: int, r: int, d: int) -> Any:
     return kernel.function
 
 
-def path_quantise(b: int, n: int, zero: int) -> Any:
-    """codes (b, n) and expected (b, n) side by side, the latter zeros at position 0: q int8 (b, 2 n), scale (b, 1)."""
-    with Kernel("path_quantise", b) as kernel:
+def path(b: int, n: int, zero: int | None) -> Any:
+    """codes (b, n) and expected (b, n) side by side, the latter zeros at position 0: a row of 2 n; zero: see Ending."""
+    with Kernel(ending_in(zero, "path"), b) as kernel:
         codes, expected = kernel.tensor("codes", (b, n)), kernel.tensor("expected", (b, n))
         position = kernel.tensor("position", (b,), "int64")
-        q, scale = kernel.tensor("q", (b, 2 * n), "int8"), kernel.tensor("scale", (b, 1))
+        ending = Ending(kernel, b, 2 * n, zero)
         row, lanes = scratch(2 * n), lanes_of(n)
         with loop(kernel.rows) as i:
             fill(row, n, lambda k: codes[i, k])
@@ -37,7 +38,7 @@ def path_quantise(b: int, n: int, zero: int) -> Any:
             known = tirx.Select(start, tirx.const(0, "int32"), tirx.const(n // lanes, "int32"))
             with loop(known) as k, T.vectorized(lanes) as lane:
                 store(row, expected[i, k * lanes + lane], n + k * lanes + lane)
-            quantise_row(row, 2 * n, q, scale, i, zero)
+            ending.give(row, i)
     return kernel.function
 
 

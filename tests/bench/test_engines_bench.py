@@ -51,6 +51,8 @@ def test_a_lead_is_reckoned_against_the_better_figure_of_the_best_peer() -> None
         "b int8": row({"forced": 12.0, "sampled": 8.0}, {"forced": 70.0, "sampled": 90.0}),
         "c int8": {"fault": "not installed: c"},
         engines.OURS: row({"sampled": 2.0}, {"sampled": 500.0}),
+        # No peer either.
+        engines.OURS_FP32: row({"sampled": 3.0}, {"sampled": 200.0}),
     }
     assert engines.ratios("llama", found) == {"llama_latency_ratio": 4.0, "llama_throughput_ratio": 5.0}
     found[engines.OURS]["kernels_us_a_token"] = {"1": {"head": 1.0, "attention": 3.0}}

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from edgegen import checkpoint
+from edgegen.bundle import INT8
 from edgegen.codec import Codec, Label
 from edgegen.datasets import edgelab_llama
 from edgegen.export import build
@@ -85,17 +86,17 @@ def graphs(once: Once, runs: Forms) -> Forms:
     return lambda arch, size: once(f"{arch}-{size}.onnx", lambda path: write(path, runs(arch, size)))
 
 
-Export = Callable[[Path, str, str, tuple[str, ...]], None]
+Export = Callable[..., None]
 
 
 @pytest.fixture(scope="session")
 def export(runs: Forms, graphs: Forms) -> Export:
     """Writes the bundle of a run for some targets, from the step graph that is there."""
 
-    def write(path: Path, arch: str, size: str, names: tuple[str, ...]) -> None:
+    def write(path: Path, arch: str, size: str, names: tuple[str, ...], precision: str = INT8) -> None:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(build, "step_graph", lambda model: (model.fold(), onnx.load(graphs(arch, size)))[1])
-            build.export(runs(arch, size), path, names)
+            build.export(runs(arch, size), path, names, precision=precision)
 
     return write
 

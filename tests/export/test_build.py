@@ -15,7 +15,7 @@ import pytest
 from onnx import numpy_helper
 
 from edgegen import checkpoint
-from edgegen.bundle import Bundle, this_target
+from edgegen.bundle import STEP_GRAPHS, Bundle, this_target
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.export import build, targets
 from edgegen.export.parity import compare
@@ -94,7 +94,8 @@ def test_the_engine_chooses_what_onnxruntime_chooses(bundles: Forms, runs: Forms
     try:
         # Flows the gate has not seen.
         prompts = collect(engine, codec, Request(800, 99))
-        checks = compare(model, codec, path / "model.onnx", path / "model.int8.onnx", engine, Request(800, 99))
+        graphs = {precision: path / name for precision, name in STEP_GRAPHS.items()}
+        checks = compare(model, codec, graphs, engine, Request(800, 99))
     finally:
         engine.close()
     positions = [at for at in range(1, codec.length) if np.diff(codec.legal(at)) > 1]

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from edgegen.export.fuse import ASKED, DOMAIN, LEGAL, OUTPUTS, ROWS, fuse
+from edgegen.export.fuse import ASKED, DOMAIN, LEGAL, OUTPUTS, ROWS, fuse, strays
 from edgegen.export.quantise import quantise
 
 Graphs = Callable[[str, str], Path]
@@ -54,6 +54,26 @@ def test_every_operator_is_fused(graphs: Graphs, arch: str, size: str) -> None:
     # Only the logits need the vectors that the head reads, and there is one for each position.
     asked = {ASKED: 1, OUTPUTS: 2} if arch == "diffusion" else {}
     assert counts == {ROWS: sum(counts.values()) - sum(asked.values())} | asked
+
+
+@pytest.mark.parametrize(("arch", "size"), [form for form in LAYERS if form[1] == "tiny"])
+def test_every_operator_is_fused_where_nothing_is_quantised(graphs: Graphs, arch: str, size: str) -> None:
+    fused = fuse(onnx.load(graphs(arch, size)))
+    assert strays(fused) == []
+    plain: Counter[str] = Counter()
+    for op, count in expected(arch, LAYERS[arch, size]).items():
+        if op != "RowQuantise":
+            plain[op.removesuffix("Quantise").replace("Linear", "FloatLinear")] += count
+    for op in ("Embedding", "Head"):
+        plain[f"Float{op}"] = plain.pop(op)
+    assert operators(fused) == plain
+
+
+@pytest.mark.parametrize(("name", "value"), [("alpha", 0.5), ("beta", 2.0), ("transA", 1), ("transB", 0)])
+def test_a_linear_in_another_form_is_not_fused(graphs: Graphs, name: str, value: float) -> None:
+    model = onnx.load(graphs("llama", "tiny"))
+    with_attribute(model, "Gemm", name, value)
+    assert "Gemm" in strays(fuse(model))
 
 
 @pytest.mark.parametrize("arch", ["llama", "mamba"])

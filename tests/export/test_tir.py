@@ -32,24 +32,30 @@ def kernels_of(instructions: str) -> dict[str, Any]:
     made = {
         "row_quantise": tir.row_quantise(ROWS, 20, zero),
         "odd_row_quantise": tir.row_quantise(ROWS, 7, zero),
-        "norm_quantise": tir.norm_quantise(ROWS, 36, EPS, zero),
-        "gate_quantise": tir.gate_quantise(ROWS, 20, zero),
-        "attention_quantise": tir.attention_quantise(ROWS, HEADS, WIDTH, SLOTS, STEPS, TEMPERATURE, zero),
-        "conv_quantise": tir.conv_quantise(ROWS, 20, TAPS, zero),
-        "scan_quantise": tir.scan_quantise(ROWS, INNER, STATE, lanes, zero),
+        "norm_quantise": tir.norm(ROWS, 36, EPS, zero),
+        "gate_quantise": tir.gate(ROWS, 20, zero),
+        "attention_quantise": tir.attention(ROWS, HEADS, WIDTH, SLOTS, STEPS, TEMPERATURE, zero),
+        "conv_quantise": tir.conv(ROWS, 20, TAPS, zero),
+        "scan_quantise": tir.scan(ROWS, INNER, STATE, lanes, zero),
         "embedding": tir.embedding(ROWS, 37, 12),
         "lookup": tir.lookup(ROWS, STEPS, 20),
-        "path_quantise": tir.path_quantise(ROWS, 20, zero),
+        "path_quantise": tir.path(ROWS, 20, zero),
         "refine": tir.refine(ROWS, 20, STEPS),
-        "head": tir.head(WIDE_ROWS, *HEAD, instructions),
-        "wide": tir.linear(WIDE_ROWS, 24, 37, instructions),
+        "norm": tir.norm(ROWS, 36, EPS, None),
+        "gate": tir.gate(ROWS, 20, None),
+        "attention": tir.attention(ROWS, HEADS, WIDTH, SLOTS, STEPS, TEMPERATURE, None),
+        "conv": tir.conv(ROWS, 20, TAPS, None),
+        "scan": tir.scan(ROWS, INNER, STATE, lanes, None),
+        "path": tir.path(ROWS, 20, None),
+        "head": tir.head(tir.Levels, WIDE_ROWS, *HEAD, instructions),
+        "wide": tir.linear(tir.Levels, WIDE_ROWS, 24, 37, instructions),
     }
     for k, n in LINEARS:
-        made[f"linear_{k}_{n}"] = tir.linear(ROWS, k, n, instructions)
-        made[f"narrow_{k}_{n}"] = tir.linear(1, k, n, instructions)
-    made["biased"] = tir.linear(ROWS, 24, 37, instructions, (37,))
-    made["residual"] = tir.linear(ROWS, 24, 37, instructions, (ROWS, 37))
-    made["positive"] = tir.linear(ROWS, 24, 37, instructions, (37,), positive=True)
+        made[f"linear_{k}_{n}"] = tir.linear(tir.Levels, ROWS, k, n, instructions)
+        made[f"narrow_{k}_{n}"] = tir.linear(tir.Levels, 1, k, n, instructions)
+    made["biased"] = tir.linear(tir.Levels, ROWS, 24, 37, instructions, (37,))
+    made["residual"] = tir.linear(tir.Levels, ROWS, 24, 37, instructions, (ROWS, 37))
+    made["positive"] = tir.linear(tir.Levels, ROWS, 24, 37, instructions, (37,), positive=True)
     return made
 
 
@@ -302,11 +308,14 @@ def test_a_width_that_does_not_pack_is_refused() -> None:
 Case = tuple[list[Array], list[tuple[tuple[int, ...], type]]]
 
 
+PLAIN = ("norm", "gate", "attention", "conv", "scan", "path")
+
+
 def cases() -> dict[str, Case]:
-    """Reads and writes of every kernel that ends in a row of int8, and of the embedding."""
+    """Reads and writes of every kernel that ends in a row, of int8 or as it is, and of the embedding."""
     d = HEADS * WIDTH
     position = np.array([0, 2, 18])
-    return {
+    made: dict[str, Case] = {
         "row_quantise": ([normal(ROWS, 20)], int8_row(ROWS, 20)),
         "norm_quantise": ([normal(ROWS, 36), normal(36)], int8_row(ROWS, 36)),
         "gate_quantise": ([normal(ROWS, 40) * F32(9)], int8_row(ROWS, 20)),
@@ -346,6 +355,22 @@ def cases() -> dict[str, Case]:
             [],
         ),
     }
+    for name in PLAIN:
+        reads, writes = made[f"{name}_quantise"]
+        made[name] = reads, [(shape, F32) for shape, kind in writes if kind is I8]
+    return made
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_levels_are_those_of_the_plain_row(kernels: compiled.Kernels, name: str) -> None:
+    reads, writes = cases()[name]
+    y, *left = kernels(name, reads, writes)
+    quantised, at = cases()[f"{name}_quantise"][1], 1 if name == "conv" else 0
+    made = kernels(f"{name}_quantise", reads, quantised)
+    largest = np.maximum(np.abs(y).max(1, keepdims=True), F32(SMALLEST_ROW))
+    assert (made[at + 1] == largest * F32(1 / LARGEST)).all()
+    assert (levels(kernels, made[at]) == np.rint(y.astype(np.float64) * (F32(LARGEST) / largest))).all()
+    assert [one.tobytes() for one in left] == [one.tobytes() for one in made[len(quantised) :]]
 
 
 def a_linear(kernels: compiled.Kernels) -> Case:

@@ -81,7 +81,7 @@ def test_the_verb_prints_and_writes(bundle: Bundle, tmp_path: Path, form: str) -
         if form == "json":
             assert len(json.loads(text)["one_flow"]["samples_us"]) >= 20
         else:
-            assert text.startswith("mock tiny, m.edgegen, on local\n\n| | |\n|---|---|\n")
+            assert text.startswith("mock tiny int8, m.edgegen, on local\n\n| | |\n|---|---|\n")
     wrong = edgegen("-o", "result.xml")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert wrong.stderr == "edgegen: -o result.xml is none of: md, json, a file named .md or .json\n"

@@ -161,8 +161,8 @@ def test_onnxruntime_runs_a_step_graph_flow_by_flow_alike(make_bundle: Callable[
     from edgegen.bundle import Bundle
     from edgegen.runtime.onnxruntime import OnnxStepper
 
-    bundle = Bundle.open(make_bundle(files={"model.onnx": step_graph()}, native=False))
-    stepper = OnnxStepper(str(bundle.path / "model.onnx"), 2)
+    bundle = Bundle.open(make_bundle(files={"model.int8.onnx": step_graph()}, native=False))
+    stepper = OnnxStepper(str(bundle.path / bundle.manifest.step_graph), 2)
     one = np.int32([5, 6])
     first = stepper.step(one, np.int32([0, 0]))
     assert np.array_equal(stepper.step(one, np.int32([1, 0])), first * np.float32([[2], [1]]))
