@@ -20,7 +20,7 @@ LAYOUTS: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
     "value": lambda x, shape: x,
     "conv": lambda x, shape: x.reshape(shape[0], shape[2], shape[1]).swapaxes(1, 2),
     "codes": lambda x, shape: x,
-    "expected": lambda x, shape: x,
+    "guess": lambda x, shape: x,
     "ssm": lambda x, shape: x.reshape(shape[0], shape[1] // LANES, shape[2], LANES).swapaxes(2, 3),
 }
 

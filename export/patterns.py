@@ -183,12 +183,12 @@ y = Gather(table, position, axis=0)
 PATH = """
 first = Equal(position, 0)
 fresh = Unsqueeze(first, [-1])
-past = Where(fresh, 0.0, expected)
+past = Where(fresh, 0.0, guess)
 y = Concat(codes, past, axis=1)
 """
 
 REFINE = """
-way = Sub(expected, codes)
+way = Sub(guess, codes)
 share = Gather(shares, position, axis=0)
 part = Mul(way, share)
 next_codes = Add(codes, part)
@@ -218,7 +218,7 @@ ROWS = (
     ),
     Pattern("Conv", ("u", "weight", "bias", "position", "conv"), ("y", "next_conv"), CONV),
     Pattern("Scan", ("delta", "u", "z", "B", "C", "A", "D", "position", "ssm"), ("y", "next_ssm"), SCAN),
-    Pattern("Path", ("codes", "expected", "position"), ("y",), PATH),
+    Pattern("Path", ("codes", "guess", "position"), ("y",), PATH),
 )
 
 # In this order: later patterns are written in terms of earlier ones.
@@ -236,6 +236,6 @@ PATTERNS = (
     Pattern("SoftplusFloatLinear", ("x", "weight", "bias"), ("positive",), SOFTPLUS_FLOAT_LINEAR),
     *ROWS,
     *map(_quantised, ROWS),
-    Pattern("Refine", ("expected", "codes", "shares", "position"), ("next_codes",), REFINE),
+    Pattern("Refine", ("guess", "codes", "shares", "position"), ("next_codes",), REFINE),
     Pattern("Lookup", ("table", "position"), ("y",), LOOKUP),
 )

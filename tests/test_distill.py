@@ -67,7 +67,7 @@ def test_a_student_makes_in_one_refinement_what_its_teacher_makes_in_eight(stude
     beginner.refine_in(1)
     with torch.no_grad():
         begun, learned = (distillation(each, codec, tokens)[0].mean() for each in (beginner, model))
-    assert learned < 0.8 * begun
+    assert learned < 0.9 * begun
     assert losses[-1] < losses[0]
     assert config["provenance"]["distill"] == "run"
 

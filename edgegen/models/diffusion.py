@@ -5,9 +5,14 @@ Codes mixed with noise move on straight lines from the one (time 0) to the other
 
     x(t) = (1 - t) noise + t code        dx/dt = (E[code | x, t] - x) / (1 - t)        (Lipman et al. 2023)
 
-The network reads all positions together, with what it last expected of them (Chen et al. 2023), and gives two things:
-the expected codes, a regression that the path follows, and for each position a vector from which the head tells
-which token it is. So the vocabulary, most of the arithmetic, is asked once a flow, after the last refinement.
+The network reads all positions together, with its last guess at them (Chen et al. 2023), and gives two things. A guess:
+the expected codes are a mean of that and of where the path is now,
+
+    E[code | x, t] = (1 - t) guess + t x        so that        dx/dt = guess - x
+
+and the nearer the end, the less of them has to pass through the network (as in Karras et al. 2022). And for each position
+a vector from which, together with its expected code, the head tells which token it is. So the vocabulary, most of the
+arithmetic, is asked once a flow, after the last refinement.
 
 Shapes: b batch, p positions, c width of a code, d width of the table, w width of the network.
 """
@@ -66,7 +71,7 @@ class Block(SwiGLU):
 
 
 class Diffusion(Generator):
-    """The model; `step` is one refinement, its states are the codes so far and what they were expected to become."""
+    """The model; `step` is one refinement, its states are the codes so far and the last guess at them."""
 
     config: DiffusionConfig
 
@@ -82,8 +87,9 @@ class Diffusion(Generator):
         self.times: nn.Parameter | None = None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = RMSNorm(w)
-        self.expect = nn.Linear(w, size, bias=False)
+        self.guess = nn.Linear(w, size, bias=False)
         self.ask = nn.Linear(w, config.steps * d, bias=False)
+        self.ask_code = nn.Linear(config.code, d, bias=False)
         self.register_buffer("shares", torch.empty(0), persistent=False)
         self.refine_in(config.refinements)
         for name, weight in self.blocks.named_parameters():
@@ -96,8 +102,7 @@ class Diffusion(Generator):
         if not 1 <= refinements <= MOST_REFINEMENTS:
             raise UsageError(f"refinements {refinements} are outside 1..{MOST_REFINEMENTS}")
         self.config = replace(self.config, refinements=refinements)
-        left = refinements - torch.arange(refinements)
-        self.register_buffer("shares", 1.0 / left.float()[:, None], persistent=False)
+        self.register_buffer("shares", torch.full((refinements, 1), 1 / refinements), persistent=False)
 
     def time_rows(self, time: Tensor) -> Tensor:
         """(b, w) for times (b,) in 0..1."""
@@ -113,9 +118,9 @@ class Diffusion(Generator):
             del self.time
             self.code_tokens = self.code_coarse = None
 
-    def trunk(self, x: Tensor, expected: Tensor, label: Tensor, time: Tensor) -> Tensor:
-        """(b, w) from codes and expectation (b, p * c), labels' rows (b, d) and times' rows (b, w)."""
-        h = self.read_codes(torch.cat([x, expected], dim=1)) + (self.read_label(label) + time)
+    def trunk(self, x: Tensor, guess: Tensor, label: Tensor, time: Tensor) -> Tensor:
+        """(b, w) from codes and the last guess (b, p * c), labels' rows (b, d) and times' rows (b, w)."""
+        h = self.read_codes(torch.cat([x, guess], dim=1)) + (self.read_label(label) + time)
         for block in self.blocks:
             h = block(h)
         return self.norm(h)
@@ -137,25 +142,32 @@ class Diffusion(Generator):
         label, rows = F.embedding(tokens[:, 0], table), self.time_rows(time)
         with torch.no_grad():
             known = (torch.rand(b, generator=generator) < 0.5).to(codes)[:, None]
-            expected = known * self.expect(self.trunk(x, torch.zeros_like(x), label, rows))
-        hidden = self.trunk(x, expected, label, rows)
-        error = F.mse_loss(self.expect(hidden), codes.detach())
-        return self.ask(hidden).view(b, p, -1), error
+            guess = known * self.guess(self.trunk(x, torch.zeros_like(x), label, rows))
+        hidden = self.trunk(x, guess, label, rows)
+        expected = x + (1 - time)[:, None] * (self.guess(hidden) - x)
+        # What the head makes of the expected codes is not to change what is expected.
+        return self.vectors(hidden, expected.detach()), F.mse_loss(expected, codes.detach())
+
+    def vectors(self, hidden: Tensor, expected: Tensor) -> Tensor:
+        """What the head reads, (b, p, d), from the trunk's (b, w) and the expected codes (b, p * c)."""
+        b, p = len(hidden), self.config.steps
+        return self.ask(hidden).view(b, p, -1) + self.ask_code(expected.view(b, p, -1))
 
     def path(self, label: Tensor, start: Tensor) -> tuple[Tensor, list[Tensor]]:
         """All refinements as `step` does them, to learn from: the last one's vectors (b, p, d), and what each expected.
 
         label: tokens (b,); start, expectations: (b, p * c)
         """
-        rows, x, expected = F.embedding(label, self.table()), start, torch.zeros_like(start)
+        rows, x, guess = F.embedding(label, self.table()), start, torch.zeros_like(start)
         expectations = []
         for number in range(self.refinements):
-            time = self.time_rows(torch.full((len(start),), number / self.refinements, device=start.device))
-            hidden = self.trunk(x, expected, rows, time)
-            expected = self.expect(hidden)
-            x = x + (expected - x) / (self.refinements - number)
-            expectations.append(expected)
-        return self.ask(hidden).view(len(start), self.config.steps, -1), expectations
+            passed = number / self.refinements
+            time = self.time_rows(torch.full((len(start),), passed, device=start.device))
+            hidden = self.trunk(x, guess, rows, time)
+            guess = self.guess(hidden)
+            expectations.append(x + (1 - passed) * (guess - x))
+            x = x + (guess - x) / self.refinements
+        return self.vectors(hidden, x), expectations
 
     def codes(self) -> Tensor:
         """(vocabulary, c): unit variance, so that a code differs from noise in direction alone."""
@@ -165,24 +177,24 @@ class Diffusion(Generator):
         return raw * torch.rsqrt((raw * raw).mean(-1, keepdim=True) + 1e-8)
 
     def step(self, token: Tensor, position: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """Refinement `position` of flows with label tokens `token`: logits (b, p, vocabulary), codes, expectation."""
-        x, expected = state
+        """Refinement `position` of flows with label tokens `token`: logits (b, p, vocabulary), codes, guess."""
+        x, guess = state
         assert self.times is not None, "fold() makes the rows of the refinements"
         table, first = self.table(), (position == 0).unsqueeze(-1)
         label, time = F.embedding(token, table), F.embedding(position, self.times)
-        hidden = self.trunk(x, torch.where(first, 0.0, expected), label, time)
-        new = self.expect(hidden)
-        x = x + (new - x) * F.embedding(position, self.get_buffer("shares"))
-        vectors = self.ask(hidden).reshape(-1, self.config.d)
+        hidden = self.trunk(x, torch.where(first, 0.0, guess), label, time)
+        guess = self.guess(hidden)
+        x = x + (guess - x) * F.embedding(position, self.get_buffer("shares"))
+        vectors = self.ask(hidden).reshape(-1, self.config.d) + self.ask_code(x.reshape(-1, self.config.code))
         logits = F.linear(vectors, table).reshape(-1, self.config.steps, self.config.vocabulary)
-        return logits, x, new
+        return logits, x, guess
 
     @property
     def refinements(self) -> int:
         return self.config.refinements
 
     def state_names(self) -> list[str]:
-        return ["codes", "expected"]
+        return ["codes", "guess"]
 
     def initial_state(self, batch: int) -> tuple[Tensor, ...]:
         """Zeros; whoever samples puts noise into the codes."""

@@ -24,9 +24,9 @@ def lookup(b: int, r: int, d: int) -> Any:
 
 
 def path(b: int, n: int, zero: int | None) -> Any:
-    """codes (b, n) and expected (b, n) side by side, the latter zeros at position 0: a row of 2 n; zero: see Ending."""
+    """codes (b, n) and guess (b, n) side by side, the latter zeros at position 0: a row of 2 n; zero: see Ending."""
     with Kernel(ending_in(zero, "path"), b) as kernel:
-        codes, expected = kernel.tensor("codes", (b, n)), kernel.tensor("expected", (b, n))
+        codes, guess = kernel.tensor("codes", (b, n)), kernel.tensor("guess", (b, n))
         position = kernel.tensor("position", (b,), "int64")
         ending = Ending(kernel, b, 2 * n, zero)
         row, lanes = scratch(2 * n), lanes_of(n)
@@ -37,17 +37,17 @@ def path(b: int, n: int, zero: int | None) -> Any:
             start = position[i] == tirx.const(0, "int64")
             known = tirx.Select(start, tirx.const(0, "int32"), tirx.const(n // lanes, "int32"))
             with loop(known) as k, T.vectorized(lanes) as lane:
-                store(row, expected[i, k * lanes + lane], n + k * lanes + lane)
+                store(row, guess[i, k * lanes + lane], n + k * lanes + lane)
             ending.give(row, i)
     return kernel.function
 
 
 def refine(b: int, n: int, r: int) -> Any:
-    """codes (b, n) move to expected (b, n) by the share of the way that shares (r, 1) has at position[i]."""
+    """codes (b, n) move to guess (b, n) by the share of the way that shares (r, 1) has at position[i]."""
     with Kernel("refine", b) as kernel:
-        expected, codes = kernel.tensor("expected", (b, n)), kernel.tensor("codes", (b, n))
+        guess, codes = kernel.tensor("guess", (b, n)), kernel.tensor("codes", (b, n))
         shares, position = kernel.tensor("shares", (r, 1)), kernel.tensor("position", (b,), "int64")
         with loop(kernel.rows) as i, each(n) as k:
             share = shares[position[i].astype("int32"), 0]
-            store(codes, fma(expected[i, k] - codes[i, k], share, codes[i, k]), i, k)
+            store(codes, fma(guess[i, k] - codes[i, k], share, codes[i, k]), i, k)
     return kernel.function

@@ -61,12 +61,12 @@ def test_an_arm_package_installs_runs_and_goes(
     assert installed.returncode == 0, installed.stderr
     assert subprocess.run([*dpkg, "--verify"], capture_output=True, text=True, check=True).stdout == ""
     assert list(root.glob("etc/systemd/**/*")) == []
-    executable = root / "usr/bin/edgegen-llama-tiny-every"
+    executable = root / "usr/bin/edgegen-llama-tiny"
     emulated = [*EMULATORS[architecture], str(executable)]
     verified = subprocess.run([*emulated, "verify"], capture_output=True, text=True, check=True)
     assert verified.stdout.startswith("64 golden flows are the same")
     made = subprocess.run([*emulated, *GENERATE], capture_output=True, check=True).stdout
     here = bundle.executable(this_target())
     assert made == subprocess.run([here, *GENERATE], capture_output=True, check=True).stdout
-    subprocess.run([*dpkg, "--purge", "edgegen-llama-tiny-every"], capture_output=True, check=True)
+    subprocess.run([*dpkg, "--purge", "edgegen-llama-tiny"], capture_output=True, check=True)
     assert list(root.glob("**/*edgegen*")) == []

@@ -31,9 +31,10 @@ def expected(arch: str, layers: int) -> dict[str, int]:
         each |= {"AddedLinear": 1, "Linear": 2}
     else:
         each = {"GateQuantise": 1, "NormQuantise": 1, "AddedLinear": 1, "Linear": 1}
-        # Codes, label and time in; expectation, path and the head's vectors out.
-        around = ["PathQuantise", "RowQuantise", "AddedLinear", "AddedLinear", "Lookup", "Linear", "Linear", "Refine"]
-        return dict(Counter({op: layers * n for op, n in each.items()}) + Counter([*around, *AROUND, "RowQuantise"]))
+        # Codes, label and time in; guess and path out; the head's vectors of the trunk and of every code.
+        around = ["PathQuantise", "RowQuantise", "AddedLinear", "AddedLinear", "Lookup", "Linear", "Refine"]
+        around += ["Linear", "RowQuantise", "AddedLinear", "RowQuantise"]
+        return dict(Counter({op: layers * n for op, n in each.items()}) + Counter([*around, *AROUND]))
     every = Counter({op: layers * count for op, count in each.items()})
     return dict(every + Counter(AROUND))
 
@@ -52,7 +53,7 @@ def test_every_operator_is_fused(graphs: Graphs, arch: str, size: str) -> None:
     assert [value.name for value in fused.graph.input] == [token, position, ROWS, ASKED, OUTPUTS, LEGAL, *states]
     counts = Counter(node.input[-1] for node in fused.graph.node if node.domain == DOMAIN)
     # Only the logits need the vectors that the head reads, and there is one for each position.
-    asked = {ASKED: 1, OUTPUTS: 2} if arch == "diffusion" else {}
+    asked = {ASKED: 1, OUTPUTS: 4} if arch == "diffusion" else {}
     assert counts == {ROWS: sum(counts.values()) - sum(asked.values())} | asked
 
 

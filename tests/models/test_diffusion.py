@@ -71,14 +71,38 @@ def path(model: Diffusion, start: Tensor, label: int) -> list[tuple[Tensor, ...]
 
 
 @torch.no_grad()
-def test_the_path_ends_where_it_is_expected_to(model: Diffusion) -> None:
-    model.fold()
+def test_the_path_ends_at_the_expected_codes(model: Diffusion) -> None:
     start = noise((3, CODEC.steps * model.config.code))
+    label = torch.full((3,), CODEC.label_base)
+    vectors, expectations = model.path(label, start)
+    logits = vectors @ model.table().T
+    model.fold()
     made = path(model, start, 0)
-    _, codes, expected = made[-1]
-    torch.testing.assert_close(codes, expected)
-    _, codes, expected = made[0]
-    torch.testing.assert_close(codes, start + (expected - start) / model.refinements)
+    assert len(made) == len(expectations) == model.refinements
+    torch.testing.assert_close(made[-1][1], expectations[-1])
+    torch.testing.assert_close(made[-1][0], logits, atol=1e-5, rtol=1e-4)
+    # At the beginning nothing of a flow is known but the guess.
+    torch.testing.assert_close(made[0][2], expectations[0])
+    torch.testing.assert_close(made[0][1], start + (expectations[0] - start) / model.refinements)
+
+
+@torch.no_grad()
+def test_a_path_that_is_known_is_gone_to_its_end(model: Diffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that knows the codes expects them at any time, and any number of refinements leads there."""
+    tokens = encode(CODEC, FLOWS)
+    codes = model.codes()[tokens[:, 1 : 1 + CODEC.steps].masked_fill(tokens[:, 1 : 1 + CODEC.steps] == PAD, CODEC.end)]
+    start = noise(tuple(codes.flatten(1).shape), torch.Generator().manual_seed(0))
+    number = iter(range(8))
+
+    def perfect(hidden: Tensor) -> Tensor:
+        at = next(number) / 8
+        x = (1 - at) * start + at * codes.flatten(1)
+        return x + (codes.flatten(1) - x) / (1 - at)
+
+    monkeypatch.setattr(model.guess, "forward", perfect)
+    _, expectations = model.path(tokens[:, 0], start)
+    for expected in expectations:
+        torch.testing.assert_close(expected, codes.flatten(1), atol=1e-5, rtol=1e-5)
 
 
 @torch.no_grad()
@@ -89,10 +113,10 @@ def test_another_label_is_another_path(model: Diffusion) -> None:
 
 
 @torch.no_grad()
-def test_folding_keeps_what_is_expected(model: Diffusion) -> None:
+def test_folding_keeps_the_guess(model: Diffusion) -> None:
     start = noise((2, CODEC.steps * model.config.code))
     label, time = model.table()[[CODEC.label_base] * 2], torch.full((2,), 3 / model.refinements)
-    before = model.expect(model.trunk(start, start, label, model.time_rows(time)))
+    before = model.guess(model.trunk(start, start, label, model.time_rows(time)))
     model.fold()
     model.fold()
     at = torch.full((2,), 3)
@@ -106,9 +130,9 @@ def test_fewer_refinements_are_longer_steps_on_the_same_path(model: Diffusion) -
     assert model.config.refinements == model.refinements == 2
     model.fold()
     start = noise((1, CODEC.steps * model.config.code))
-    (_, codes, expected), last = path(model, start, 0)
-    torch.testing.assert_close(codes, start + (expected - start) / 2)
-    torch.testing.assert_close(last[1], last[2])
+    for _, codes, guess in path(model, start, 0):
+        torch.testing.assert_close(codes, start + (guess - start) / 2)
+        start = codes
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 65])
