@@ -10,9 +10,9 @@ the expected codes are a mean of that and of where the path is now,
 
     E[code | x, t] = (1 - t) guess + t x        so that        dx/dt = guess - x
 
-and the nearer the end, the less of them has to pass through the network (as in Karras et al. 2022). And for each position
-a vector from which, together with its expected code, the head tells which token it is. So the vocabulary, most of the
-arithmetic, is asked once a flow, after the last refinement.
+and the nearer the end, the less of them has to pass through the network (as in Karras et al. 2022). And for each
+position a vector from which, together with its expected code, the head tells which token it is. So the vocabulary,
+most of the arithmetic, is asked once a flow, after the last refinement.
 
 Shapes: b batch, p positions, c width of a code, d width of the table, w width of the network.
 """
