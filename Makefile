@@ -16,10 +16,9 @@ install: $(DEV)
 demo: $(DEMO)
 	.venv/bin/edgegen demo -o $(DEMO_OUT)
 
-# Groups are files, nearly always (tests/conftest.py). Not those with most tests first: those with few are the slow ones,
-# and would be left to one process at the end.
+# Not the files with most tests first: those with few are the slow ones, and would be left to one process at the end.
 test: $(DEV)
-	.venv/bin/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(DEV)
 	.venv/bin/ruff check

@@ -4,7 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-import pytest
 from hypothesis import settings
 
 # There is a process of pytest for each processor already, and threads that wait for each other spin.
@@ -16,13 +15,3 @@ sys.path.append(str(Path(__file__).parents[1]))
 # How long an example takes says more about what else the machine does than about the code.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
-
-# What these share takes minutes to make: in one process, while another one does something else than wait for it.
-BUNDLES = ("test_arm.py", "test_build.py", "test_deb.py", "test_fp32.py")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The tests of a file go to one process, and those of BUNDLES all to the same."""
-    for item in items:
-        group = "bundles" if item.path.name in BUNDLES else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(group))

@@ -69,7 +69,7 @@ def test_the_verb_prints_and_writes(bundle: Bundle, tmp_path: Path, form: str) -
             "bench",
             str(bundle.path),
             "--seconds",
-            "0.3",
+            "1",
             *map(str, arguments),
         ]
         return subprocess.run(command, capture_output=True, text=True, timeout=120)
