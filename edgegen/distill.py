@@ -38,6 +38,10 @@ class Distillation:
             teacher.refine_in(TEACHERS_REFINEMENTS)
         self.teacher = teacher.requires_grad_(False)
 
+    @property
+    def size(self) -> str:
+        return self.teacher.config.size
+
     def student(self) -> Diffusion:
         """A model that starts as its teacher, and as everything that it learns is new each time, drops nothing out."""
         made = Diffusion(replace(self.teacher.config, refinements=REFINEMENTS, distilled=True, dropout=0.0))

@@ -47,7 +47,7 @@ def train(
     init:     a run that knows other labels. What it lacks of the new ones is learned first, with all else as it
               is, then everything at a low rate: a handful of flows for each label is enough.
     hold_out: False trains on all flows, where they are too few to spare any; losses are then of training flows.
-    distill:  a diffusion whose flows are learned in fewer refinements; sizes and codec are its own.
+    distill:  a diffusion whose flows are learned in fewer refinements; size, max_packets and times are its own.
     refinements: of a diffusion's flows; None: 8, of a distilled one 2.
     Returns `run`.
     """
@@ -58,6 +58,8 @@ def train(
     if distill and (init or arch != "diffusion"):
         raise UsageError("--distill is for --arch diffusion, and without --init: what is taught starts as its teacher")
     teaching = Distillation(distill) if distill else None
+    if teaching:
+        size, max_packets, times = teaching.size, teaching.codec.max_packets, teaching.codec.has_iat
     recipe = DISTILLED if teaching else ADAPTED if init else RECIPES.get(arch, FRESH)
     flows = read_flows(flows_path)
     if epochs is None and minutes is None:

@@ -20,8 +20,6 @@ from edgegen.sequences import PAD
 from edgegen.train import train
 from edgegen.writers import write_flows
 
-torch.set_num_threads(1)
-
 
 @pytest.fixture(scope="module")
 def flows(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -36,7 +34,8 @@ def flows(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def short(flows: Path, run: Path, **options: object) -> Path:
-    return train(flows, run, "diffusion", "tiny", max_packets=4, times=False, threads=1, **options)  # type: ignore[arg-type]
+    usual: dict[str, object] = {"size": "tiny", "max_packets": 4, "times": False, "threads": 1}
+    return train(flows, run, "diffusion", **usual | options)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,9 @@ def diffusion(run: Path) -> tuple[Diffusion, Codec]:
     return model, codec
 
 
-def test_a_student_makes_in_one_refinement_what_its_teacher_makes_in_eight(student: Path, teacher: Path) -> None:
+def test_a_student_makes_in_one_refinement_what_its_teacher_makes(
+    student: Path, teacher: Path, flows: Path, tmp_path: Path
+) -> None:
     model, codec = diffusion(student)
     assert (model.refinements, model.config.distilled) == (1, True)
     assert codec == diffusion(teacher)[1]
@@ -70,6 +71,10 @@ def test_a_student_makes_in_one_refinement_what_its_teacher_makes_in_eight(stude
     assert learned < 0.9 * begun
     assert losses[-1] < losses[0]
     assert config["provenance"]["distill"] == "run"
+    # Whatever was asked for, a student is what its teacher is.
+    asked = short(flows, tmp_path / "asked", epochs=1, distill=teacher, size="base", max_packets=9, times=True)
+    provenance = checkpoint.read_config(asked)["provenance"]
+    assert (provenance["size"], provenance["max_packets"], provenance["times"]) == ("tiny", 4, False)
 
 
 def test_the_same_losses_again_unless_it_trains(teacher: Path) -> None:

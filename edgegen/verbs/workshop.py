@@ -31,7 +31,8 @@ def train(
     iat: Annotated[bool, typer.Option("--iat/--no-iat", help="Learn times, or sizes and directions only.")] = True,
     threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; all if nothing is said.")] = None,
     distill: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="A diffusion to learn from: its flows in fewer refinements.")
+        Path | None,
+        typer.Option(metavar="RUN", help="A diffusion of that size to learn from, in fewer refinements."),
     ] = None,
     refinements: Annotated[
         int | None, typer.Option(help="Of a flow, for a diffusion. None: 8, and 2 where it is distilled.")
