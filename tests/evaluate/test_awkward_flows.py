@@ -37,7 +37,7 @@ TABLES = st.lists(st.tuples(flows(), st.integers(1, 30)), min_size=1, max_size=6
 )
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck))
 @given(real=TABLES, made=TABLES)
 def test_numbers_or_one_sentence(real: list[Flow], made: list[Flow]) -> None:
     with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as name:
