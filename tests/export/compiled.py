@@ -6,7 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -173,6 +173,9 @@ class Kernels:
         self._machine.run(self._symbol(kernel), [*inputs, *outputs])
         assert all(memory.is_whole() for memory in (*inputs, *outputs)), "the kernel wrote beside a tensor"
         return [memory.array.copy() for memory in (*outputs, *inputs[len(inputs) - len(reads) :])]
+
+
+Compiled = Callable[[str], Kernels]
 
 
 def load(kernels: dict[str, Any], dot: str, folder: Path) -> Kernels:

@@ -1,11 +1,12 @@
 """Runs, their graphs and their bundles: slow to make, so each is made once for all pytest processes."""
 
 import fcntl
+import functools
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import compiled
 import onnx
 import pytest
 import torch
@@ -18,9 +19,6 @@ from edgegen.export import build
 from edgegen.export.step_graph import step_graph
 from edgegen.export.targets import TARGETS
 from edgegen.models import configure, create
-
-# Lets the tests of this folder import compiled.py.
-sys.path.insert(0, str(Path(__file__).parent))
 
 # Untrained models hardly ever end a flow before its last packet: eight are as good as sixteen, and half the work.
 CODEC = Codec(tuple(Label(f"app{i}", 1 / 12, (6, 17, None)[i % 3]) for i in range(12)), max_packets=8)
@@ -110,3 +108,16 @@ def bundles(once: Once, export: Export) -> Forms:
         return once(f"{arch}-{size}.edgegen", lambda path: export(path, arch, size, names))
 
     return bundle
+
+
+@pytest.fixture(scope="module")
+def compiled_for(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> compiled.Compiled:
+    """Instructions -> what the test file's kernels_of(instructions) gives, compiled in that variant."""
+    kernels_of = request.module.kernels_of
+    return functools.cache(lambda name: compiled.load(kernels_of(name), name, tmp_path_factory.mktemp("kernels")))
+
+
+@pytest.fixture(params=compiled.DOTS)
+def kernels(request: pytest.FixtureRequest, compiled_for: compiled.Compiled) -> compiled.Kernels:
+    """The same in every variant that can run here."""
+    return compiled_for(request.param)

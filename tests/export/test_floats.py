@@ -3,7 +3,6 @@
 import ctypes
 import ctypes.util
 import functools
-from collections.abc import Callable
 from typing import Any
 
 import compiled
@@ -35,19 +34,6 @@ def kernels_of(instructions: str) -> dict[str, Any]:
         "head": tir.head(tir.Floats, WIDE_ROWS, *HEAD, instructions),
         "embedding": tir.float_embedding(ROWS, N, K),
     }
-
-
-Compiled = Callable[[str], compiled.Kernels]
-
-
-@pytest.fixture(scope="module")
-def compiled_for(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    return functools.cache(lambda name: compiled.load(kernels_of(name), name, tmp_path_factory.mktemp("kernels")))
-
-
-@pytest.fixture(params=compiled.DOTS)
-def kernels(request: pytest.FixtureRequest, compiled_for: Compiled) -> compiled.Kernels:
-    return compiled_for(request.param)
 
 
 def normal(*shape: int, seed: int = 0) -> Array:
@@ -95,7 +81,7 @@ def test_a_row_has_the_same_sums_in_every_tile(kernels: compiled.Kernels) -> Non
 
 
 @pytest.mark.parametrize("name", ["biased", "residual", "positive"])
-def test_what_a_linear_adds(kernels: compiled.Kernels, compiled_for: Compiled, name: str) -> None:
+def test_what_a_linear_adds(kernels: compiled.Kernels, compiled_for: compiled.Compiled, name: str) -> None:
     x, weight, added = normal(ROWS, K), normal(N, K), normal(ROWS, N) if name == "residual" else normal(N)
     case = [x, packed(weight), added], [((ROWS, N), F32)]
     (y, *_) = kernels(name, *case)

@@ -1,4 +1,3 @@
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +19,6 @@ FUNCTIONS = {
 }
 
 Floats = NDArray[np.float32]
-Compiled = Callable[[str], compiled.Kernels]
 
 
 def elementwise(name: str) -> Any:
@@ -30,15 +28,8 @@ def elementwise(name: str) -> Any:
     return kernel.function
 
 
-@pytest.fixture(scope="module")
-def compiled_for(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    every = {name: elementwise(name) for name in FUNCTIONS}
-    return functools.cache(lambda dot: compiled.load(every, dot, tmp_path_factory.mktemp("kernels")))
-
-
-@pytest.fixture(params=compiled.DOTS)
-def kernels(request: pytest.FixtureRequest, compiled_for: Compiled) -> compiled.Kernels:
-    return compiled_for(request.param)
+def kernels_of(instructions: str) -> dict[str, Any]:
+    return {name: elementwise(name) for name in FUNCTIONS}
 
 
 def apply(kernels: compiled.Kernels, name: str, x: Floats) -> Floats:
@@ -103,7 +94,7 @@ def test_halves_round_to_even(kernels: compiled.Kernels) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in compiled.DOTS if name != "avx2"])
-def test_every_variant_gives_the_bits_of_avx2(compiled_for: Compiled, name: str) -> None:
+def test_every_variant_gives_the_bits_of_avx2(compiled_for: compiled.Compiled, name: str) -> None:
     avx2, other = compiled_for("avx2"), compiled_for(name)
     x = np.concatenate([everywhere(-120, 120), np.array([-np.inf, np.inf, -0.0], np.float32)])
     for function in REFERENCES:

@@ -1,7 +1,5 @@
 """Each kernel in each instruction set against numpy in float64, at sizes that fill no register evenly."""
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import compiled
@@ -57,19 +55,6 @@ def kernels_of(instructions: str) -> dict[str, Any]:
     made["residual"] = tir.linear(tir.Levels, ROWS, 24, 37, instructions, (ROWS, 37))
     made["positive"] = tir.linear(tir.Levels, ROWS, 24, 37, instructions, (37,), positive=True)
     return made
-
-
-Compiled = Callable[[str], compiled.Kernels]
-
-
-@pytest.fixture(scope="module")
-def compiled_for(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
-    return functools.cache(lambda name: compiled.load(kernels_of(name), name, tmp_path_factory.mktemp("kernels")))
-
-
-@pytest.fixture(params=compiled.DOTS)
-def kernels(request: pytest.FixtureRequest, compiled_for: Compiled) -> compiled.Kernels:
-    return compiled_for(request.param)
 
 
 def stored(kernels: compiled.Kernels, q: Array) -> Array:
@@ -379,7 +364,7 @@ def a_linear(kernels: compiled.Kernels) -> Case:
 
 
 @pytest.mark.parametrize("name", [name for name in compiled.DOTS if name != "avx2"])
-def test_every_variant_gives_the_bits_of_avx2(compiled_for: Compiled, name: str) -> None:
+def test_every_variant_gives_the_bits_of_avx2(compiled_for: compiled.Compiled, name: str) -> None:
     avx2, other = compiled_for("avx2"), compiled_for(name)
     for kernel, (reads, writes) in cases().items():
         one, two = avx2(kernel, reads, writes), other(kernel, reads, writes)
