@@ -129,8 +129,8 @@ class _Emulated:
         entries = ", ".join(f'{{"{name}", {name}}}' for name in names)
         source.write_text(DRIVER.format(guard=GUARD, declarations=declarations, entries=entries))
         command = [sys.executable, "-m", "ziglang", "cc", "-target", target.executable, f"-mcpu={target.host_cpu}"]
-        # Optimised as what users link, or zig builds a second C library for it.
-        subprocess.run([*command, "-static", "-O3", str(source), str(built), "-o", str(executable)], check=True)
+        # Optimised and stripped as what users link, or zig builds a second C library for it, a minute of work.
+        subprocess.run([*command, "-static", "-s", "-O3", str(source), str(built), "-o", str(executable)], check=True)
         emulator, processor = EMULATED[dot]
         self._command = [emulator, "-cpu", processor, str(executable)]
 
