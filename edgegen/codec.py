@@ -64,41 +64,41 @@ class Codec:
     max_pl: int = 1472
     iat_edges_us: tuple[int, ...] = field(default_factory=lambda: tuple(log_edges(64, 600 * MICROSECONDS)))
 
-    @property
+    @cached_property
     def has_iat(self) -> bool:
         return bool(self.iat_edges_us)
 
-    @property
+    @cached_property
     def iat_bins(self) -> int:
         return max(0, len(self.iat_edges_us) - 1)
 
-    @property
+    @cached_property
     def packet_base(self) -> int:
         return self.iat_bins
 
-    @property
+    @cached_property
     def end(self) -> int:
         return self.packet_base + 2 * (self.max_pl + 1)
 
-    @property
+    @cached_property
     def label_base(self) -> int:
         return self.end + 1
 
-    @property
+    @cached_property
     def size(self) -> int:
         """Token ids in use."""
         return self.label_base + len(self.labels)
 
-    @property
+    @cached_property
     def tokens_per_packet(self) -> int:
         return 2 if self.has_iat else 1
 
-    @property
+    @cached_property
     def length(self) -> int:
         """Positions of the longest sequence: label, packets, end."""
         return 2 + self.max_packets * self.tokens_per_packet
 
-    @property
+    @cached_property
     def steps(self) -> int:
         """Tokens that are ever sampled: all but the label and an <end> that the grammar forces."""
         return self.length - 2
@@ -131,6 +131,11 @@ class Codec:
             return (0, 1) if position == 2 else (0, self.iat_bins)
         return self.packet_base, self.end + ((position - 1) // self.tokens_per_packet >= min_packets)
 
+    @cached_property
+    def _legal(self) -> list[tuple[int, int]]:
+        """What is legal at each position; no token is at that of the label."""
+        return [(0, 0), *map(self.legal, range(1, self.length))]
+
     def encode(self, flow: Flow) -> list[int]:
         """Tokens of `flow`, cut to max_packets: pl exact up to max_pl, iat within its bin."""
         tokens = [self.label_token(flow.label)]
@@ -155,7 +160,7 @@ class Codec:
         label = self.labels[tokens[0] - self.label_base]
         flow = Flow(label.name, [], [], [], label.proto)
         for position, token in enumerate(tokens[1:], start=1):
-            low, high = self.legal(position)
+            low, high = self._legal[position] if position < self.length else self.legal(position)
             if not low <= token < high:
                 raise EdgegenError(f"token {token} at position {position} is not legal (allowed: {low}..{high - 1})")
             if token == self.end:

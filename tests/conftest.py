@@ -38,6 +38,7 @@ class ByFile(LoadFileScheduling):
         return EXPORT if nodeid.startswith(EXPORT) else super()._split_scope(nodeid)
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     """Takes the place of what --dist names."""
     return ByFile(config, log)
