@@ -129,8 +129,10 @@ class _Emulated:
         entries = ", ".join(f'{{"{name}", {name}}}' for name in names)
         source.write_text(DRIVER.format(guard=GUARD, declarations=declarations, entries=entries))
         command = [sys.executable, "-m", "ziglang", "cc", "-target", target.executable, f"-mcpu={target.host_cpu}"]
-        # Optimised and stripped as what users link, or zig builds a second C library for it, a minute of work.
-        subprocess.run([*command, "-static", "-s", "-O3", str(source), str(built), "-o", str(executable)], check=True)
+        # Stripped, and from a folder that does not hold zig, as what users link: otherwise zig builds a C library for
+        # this alone, more than a minute of work.
+        command += ["-static", "-s", "-O3", str(source), str(built), "-o", str(executable)]
+        subprocess.run(command, check=True, cwd=built.parent)
         emulator, processor = EMULATED[dot]
         self._command = [emulator, "-cpu", processor, str(executable)]
 
