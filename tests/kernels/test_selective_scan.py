@@ -51,7 +51,7 @@ def test_long_rows_are_done_in_chunks(absent: tuple[str, ...], monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("path")
-@pytest.mark.parametrize("absent", [s for n in range(6) for s in itertools.combinations(OPTIONAL, n)])
+@pytest.mark.parametrize("absent", [s for n in (0, 1, 2, 5) for s in itertools.combinations(OPTIONAL, n)])
 def test_optional_arguments(absent: tuple[str, ...]) -> None:
     given = scan_inputs(2, 5, 4, 5, absent)
     expected = outcome(reference_scan, given, torch.float64)
