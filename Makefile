@@ -9,7 +9,7 @@ FILES := $(shell find edgegen export kernels -type f ! -path '*/__pycache__/*' |
 DEV := .venv/.dev-$(FILES)
 DEMO := .venv/.demo-$(FILES)
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test test-all lint clean
 
 install: $(DEV)
 
@@ -17,8 +17,14 @@ demo: $(DEMO)
 	.venv/bin/edgegen demo -o $(DEMO_OUT)
 
 # Not the files with most tests first: those with few are the slow ones, and would be left to one process at the end.
+PYTEST := .venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
 test: $(DEV)
-	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m 'not slow'
+
+# What CI runs: also real training and measuring by the scripts of bench/, and whole exports and evaluations once more.
+test-all: $(DEV)
+	$(PYTEST)
 
 lint: $(DEV)
 	.venv/bin/ruff check

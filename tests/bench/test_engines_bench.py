@@ -89,6 +89,7 @@ def test_an_engine_that_computes_something_else_gets_no_time() -> None:
     assert "computes something else" in engines.refused({"divergence": float("nan")})["fault"]
 
 
+@pytest.mark.slow
 def test_one_real_round(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,7 @@ def flows_of(labels: str, count: int, seed: int = 0) -> list[Flow]:
     return made
 
 
+@pytest.mark.slow
 def test_few_flows_of_labels_that_the_start_does_not_know(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import fewshot
 
@@ -59,6 +60,7 @@ def test_few_flows_of_labels_that_the_start_does_not_know(tmp_path: Path, monkey
     assert json.loads(out.read_text())["rows"] == result["rows"]
 
 
+@pytest.mark.slow
 def test_a_generator_that_repeats_its_canaries_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import canaries
 

@@ -11,6 +11,7 @@ import pytest
 BENCH = Path(__file__).parents[2] / "bench"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("target", "dtype"), [("sm_80", "float32"), ("sm_90", "bfloat16")])
 def test_kernels_compile_without_a_gpu(target: str, dtype: str, tmp_path: Path) -> None:
     pytest.importorskip("triton")

@@ -67,6 +67,7 @@ def test_flows_as_good_as_real_ones_are_found_good(result: dict[str, Any]) -> No
     assert "taken for granted" in result["notes"][0]
 
 
+@pytest.mark.slow
 def test_an_untrained_bundle_is_found_out(tmp_path: Path) -> None:
     """The real thing: a compiled generator, its likelihood and its cost."""
     real = written(tmp_path, "real.jsonl", REAL)

@@ -101,7 +101,14 @@ def test_signatures_are_checked_on_arm(bundles: Forms, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("cpu", "variant"), [("cortex-a53", "neon"), ("cortex-a76", "dotprod"), ("cortex-a7", "neon")])
+@pytest.mark.parametrize(
+    ("cpu", "variant"),
+    [
+        ("cortex-a53", "neon"),
+        pytest.param("cortex-a76", "dotprod", marks=pytest.mark.slow),
+        pytest.param("cortex-a7", "neon", marks=pytest.mark.slow),
+    ],
+)
 def test_instructions_are_counted(bundles: Forms, cpu: str, variant: str) -> None:
     for name in emulator.EMULATORS.values():
         if shutil.which(name) is None:

@@ -121,6 +121,7 @@ def test_every_variant_generates_the_golden_flows(bundles: Forms, arch: str, mon
     assert tried
 
 
+@pytest.mark.slow
 def test_the_verb_makes_the_same_files_again(bundles: Forms, runs: Forms, tmp_path: Path) -> None:
     again = tmp_path / "again.edgegen"
     private, public = make_keys(tmp_path / "lab")
@@ -141,6 +142,7 @@ def test_the_verb_makes_the_same_files_again(bundles: Forms, runs: Forms, tmp_pa
     assert Path(package).name.startswith("edgegen-again_")
 
 
+@pytest.mark.slow
 def test_the_base_model_that_ships_makes_a_small_executable(bundles: Forms) -> None:
     """Through the gate, too: without it there would be no bundle."""
     assert (bundles("llama", "base") / EXECUTABLE).stat().st_size < 2_800_000

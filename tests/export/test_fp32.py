@@ -24,7 +24,8 @@ Plain = Callable[[str], Path]
 # Of the ARM processors the one whose kernels are compiled soonest: test_floats.py and test_tir.py have all.
 TARGET, VARIANT = EVERY_VARIANT["vmull"]
 EMULATOR, PROCESSOR = EMULATED["vmull"]
-ARCHS = pytest.mark.parametrize("arch", ["llama", "mamba", "diffusion"])
+SLOW = [pytest.param(arch, marks=pytest.mark.slow) for arch in ("mamba", "diffusion")]
+ARCHS = pytest.mark.parametrize("arch", ["llama", *SLOW])
 EXECUTABLE = f"{this_target()}/edgegen"
 GENERATE = ["generate", "--seed", "7", "-n"]
 
