@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -32,7 +33,15 @@ INT8, FP32 = "int8", "fp32"
 # precision -> the step graph that the engine of such a bundle computes
 STEP_GRAPHS = {INT8: "model.int8.onnx", FP32: "model.onnx"}
 _FIRST_LINE = '{{"sha256": "{}",\n'
-_MACHINES = {"AMD64": "x86_64", "arm64": "aarch64", "armv7l": "armv7"}
+# What a kernel calls its processor -> the target.
+MACHINES = {
+    "x86_64": "x86_64",
+    "AMD64": "x86_64",
+    "aarch64": "aarch64",
+    "arm64": "aarch64",
+    "armv7l": "armv7",
+    "armv8l": "armv7",
+}
 
 
 @dataclass(frozen=True)
@@ -180,8 +189,10 @@ class Bundle:
 
 
 def this_target() -> str:
-    """This machine's processor as `edgegen export --target` spells it."""
-    return _MACHINES.get(platform.machine(), platform.machine())
+    """This machine's processor as `edgegen export --target` spells it; where a Python of 32 bits runs under a kernel
+    of 64, as on many ARM boards, what that Python can load."""
+    target = MACHINES.get(platform.machine(), platform.machine())
+    return "armv7" if target == "aarch64" and sys.maxsize < 2**32 else target
 
 
 def is_bundle(path: Path) -> bool:

@@ -1,6 +1,7 @@
 """One export from end to end: checkpoint -> ONNX (-> int8) -> TVM objects -> library, executable -> gate -> bundle."""
 
 import platform
+import re
 import statistics
 import sys
 import tempfile
@@ -191,5 +192,6 @@ def _provenance(run: Path, config: dict[str, Any]) -> dict[str, Any]:
         "seconds_per_epoch": statistics.median(record["seconds"] for record in history) if history else None,
         "exported": datetime.now(UTC).strftime("%Y-%m-%d"),
         "versions": {name: version(name) for name in packages} | {"python": platform.python_version()},
-        "command": " ".join(["edgegen", *sys.argv[1:]]),
+        # A bundle goes to others: they learn the names of its maker's files, not of the folders, a key's for instance.
+        "command": " ".join(["edgegen", *(re.sub(r"[^=]*/", "", word) for word in sys.argv[1:])]),
     }

@@ -145,6 +145,25 @@ def test_a_processor_without_engine_is_refused(bundle: Path, monkeypatch: pytest
     assert Bundle.open(bundle).library() == bundle / TARGET.library
 
 
+@pytest.mark.parametrize(
+    ("machine", "largest", "target"),
+    [
+        ("aarch64", 2**63 - 1, "aarch64"),
+        ("aarch64", 2**31 - 1, "armv7"),
+        ("armv7l", 2**31 - 1, "armv7"),
+        ("armv8l", 2**31 - 1, "armv7"),
+        ("x86_64", 2**63 - 1, "x86_64"),
+        ("riscv64", 2**63 - 1, "riscv64"),
+    ],
+)
+def test_the_target_is_what_python_can_load(
+    monkeypatch: pytest.MonkeyPatch, machine: str, largest: int, target: str
+) -> None:
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    monkeypatch.setattr("sys.maxsize", largest)
+    assert this_target() == target
+
+
 def test_a_bundle_replaces_a_bundle_even_a_damaged_one_and_nothing_else(bundle: Path) -> None:
     (bundle / "card.md").write_text("changed")
     write_bundle(bundle, {**FILES, "extra": b"more"}, MADE)

@@ -5,7 +5,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from edgegen.bundle import Bundle
+from edgegen.bundle import MACHINES, Bundle
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.measure.local import arguments, run
 
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from edgegen.measure import Workload
 
 FORM = "write ssh://USER@HOST or ssh://USER@HOST:PORT"
-# What `uname -m` calls the targets.
-MACHINES = {"x86_64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64", "armv7l": "armv7", "armv8l": "armv7"}
 
 
 def bench(bundle: Bundle, address: str, workload: "Workload") -> dict[str, Any]:

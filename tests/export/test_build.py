@@ -129,7 +129,10 @@ def test_the_verb_makes_the_same_files_again(bundles: Forms, runs: Forms, tmp_pa
     command += ["--sign", str(private)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=250)
     assert done.returncode == 0, done.stderr
-    Bundle.open(again, Trust.asked(public, None))
+    opened = Bundle.open(again, Trust.asked(public, None))
+    assert opened.manifest.provenance["command"] == (
+        "edgegen export run-llama-tiny --int8 --deb -o again.edgegen --sign lab.key"
+    )
     subprocess.run([again / EXECUTABLE, "verify", "--require-signature", public], capture_output=True, check=True)
     first = bundles("llama", "tiny")
     for name in ("model.onnx", "model.int8.onnx", EXECUTABLE, LIBRARY):
