@@ -11,10 +11,7 @@ import hashlib
 import json
 import os
 import platform
-import shutil
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -32,7 +29,7 @@ AUTOREGRESSIVE, REFINEMENT = "autoregressive", "refinement"
 INT8, FP32 = "int8", "fp32"
 # precision -> the step graph that the engine of such a bundle computes
 STEP_GRAPHS = {INT8: "model.int8.onnx", FP32: "model.onnx"}
-_FIRST_LINE = '{{"sha256": "{}",\n'
+FIRST_LINE = '{{"sha256": "{}",\n'
 # What a kernel calls its processor -> the target.
 MACHINES = {
     "x86_64": "x86_64",
@@ -195,66 +192,6 @@ def this_target() -> str:
     return "armv7" if target == "aarch64" and sys.maxsize < 2**32 else target
 
 
-def is_bundle(path: Path) -> bool:
-    """Whether `path` looks like something `write_bundle` wrote, sound or not."""
-    try:
-        with (path / MANIFEST).open("rb") as file:
-            return file.read(11) == b'{"sha256": '
-    except OSError:
-        return False
-
-
-def check_place(path: Path) -> None:
-    """Refuse, before any work is done, a place where a bundle cannot or must not be written."""
-    if os.path.lexists(path) and not is_bundle(path):
-        raise EdgegenError(f"{path} exists and is not a bundle: choose another name or remove it")
-    if not os.access(path.absolute().parent, os.W_OK):
-        raise EdgegenError(
-            f"the folder {path.absolute().parent} is missing or closed to you: choose another place for {path.name}"
-        )
-
-
-def write_bundle(
-    path: Path | str,
-    files: Mapping[str, bytes | Path],
-    manifest: Manifest,
-    sign: Callable[[bytes], bytes] | None = None,
-) -> Bundle:
-    """Write a bundle under a temporary name, renamed when it is whole; it replaces an older bundle.
-
-    files: name inside the bundle ("x86_64/edgegen") -> its bytes, or the file to copy
-    sign:  bytes -> their signature, where executables and manifest are to bear one
-    Raises EdgegenError where `path` is something else than a bundle, or cannot be written.
-    """
-    path = Path(path)
-    check_place(path)
-    executables = {target.executable for target in manifest.targets.values()}
-    with _replacing(path) as folder:
-        named = executables & files.keys()
-        signatures = {f"{name}.sig": sign(_bytes(files[name])) for name in sorted(named)} if sign else {}
-        hashes = {}
-        for name, content in {**files, **signatures}.items():
-            if not _is_inside(name):
-                raise EdgegenError(f"{name!r} is not a file name inside a bundle: use one relative to its folder")
-            data = _bytes(content)
-            file = folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(data)
-            file.chmod(0o755 if name in executables else 0o644)
-            hashes[name] = hashlib.sha256(data).hexdigest()
-        rest = json.dumps({**manifest.to_json(), "files": hashes}, indent=1, ensure_ascii=False)[2:] + "\n"
-        text = (_FIRST_LINE.format(hashlib.sha256(rest.encode()).hexdigest()) + rest).encode()
-        (folder / MANIFEST).write_bytes(text)
-        if sign:
-            (folder / SIGNATURE).write_bytes(sign(text))
-        Bundle.open(folder)
-    return Bundle.open(path)
-
-
-def _bytes(content: bytes | Path) -> bytes:
-    return content.read_bytes() if isinstance(content, Path) else content
-
-
 def _read_manifest(path: Path, trust: "Trust | None") -> dict[str, Any]:
     """The manifest of the bundle at `path`, its own hash and its signature checked."""
     file = path / MANIFEST
@@ -267,7 +204,7 @@ def _read_manifest(path: Path, trust: "Trust | None") -> dict[str, Any]:
     except OSError as error:
         raise EdgegenError(f"{file} cannot be read ({error.strerror}): check its permissions") from error
     first, _, rest = text.partition(b"\n")
-    if first + b"\n" != _FIRST_LINE.format(hashlib.sha256(rest).hexdigest()).encode():
+    if first + b"\n" != FIRST_LINE.format(hashlib.sha256(rest).hexdigest()).encode():
         raise EdgegenError(f"{file} has been changed since the bundle was written: copy or export the bundle again")
     if trust is not None:
         trust.check(path, text)
@@ -280,7 +217,7 @@ def _read_manifest(path: Path, trust: "Trust | None") -> dict[str, Any]:
 
 def _check(path: Path, name: str, digest: str) -> None:
     file = path / name
-    if not _is_inside(name):
+    if not is_inside(name):
         raise EdgegenError(f"{path / MANIFEST} names {name!r}, a file outside the bundle: do not use it")
     try:
         found = hashlib.sha256(file.read_bytes()).hexdigest()
@@ -292,29 +229,7 @@ def _check(path: Path, name: str, digest: str) -> None:
         raise EdgegenError(f"{file} has been changed since the bundle was written: copy or export the bundle again")
 
 
-def _is_inside(name: str) -> bool:
+def is_inside(name: str) -> bool:
+    """Whether `name` is a file's in a bundle that may have a hash: not the manifest's, and in no other folder."""
     pure = PurePosixPath(name)
     return bool(pure.parts) and not pure.is_absolute() and ".." not in pure.parts and name not in (MANIFEST, SIGNATURE)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A folder beside `path` that takes its place if the block succeeds, and goes if it does not."""
-    fresh, old = (path.with_name(f".{path.name}.{os.getpid()}.{what}") for what in ("new", "old"))
-    try:
-        fresh.mkdir()
-        yield fresh
-        if path.exists():
-            path.rename(old)
-        try:
-            fresh.rename(path)
-        except OSError:
-            if old.exists():
-                old.rename(path)
-            raise
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise EdgegenError(f"cannot write {path}: {reason}; choose another place or make room") from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from edgegen.bundle import MANIFEST, SIGNATURE, Bundle, write_bundle
+from edgegen.bundle import MANIFEST, SIGNATURE, Bundle
+from edgegen.bundle_writer import write_bundle
 from edgegen.errors import EdgegenError, UsageError
 
 Signer = Callable[[bytes], bytes]

@@ -18,7 +18,8 @@ import onnx
 
 from edgegen import bundle as bundles
 from edgegen import checkpoint
-from edgegen.bundle import FP32, INT8, STEP_GRAPHS, Bundle, Golden, Manifest, check_place, this_target
+from edgegen.bundle import FP32, INT8, STEP_GRAPHS, Bundle, Golden, Manifest, this_target
+from edgegen.bundle_writer import check_place, write_bundle
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.export import targets
@@ -116,7 +117,7 @@ def export(
         loop = bundles.REFINEMENT if model.refinements else bundles.AUTOREGRESSIVE
         manifest = Manifest(model.config.arch, codec, golden, described, sizes, _provenance(run, config), loop)
         files["card.md"] = card(manifest, checks, files).encode()
-        return Exported(bundles.write_bundle(out, files, manifest, sign), checks)
+        return Exported(write_bundle(out, files, manifest, sign), checks)
 
 
 @contextmanager

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgegen.bundle import MANIFEST, REFINEMENT, Bundle, Golden, Manifest, Target, this_target, write_bundle
+from edgegen.bundle import MANIFEST, REFINEMENT, Bundle, Golden, Manifest, Target, this_target
+from edgegen.bundle_writer import write_bundle
 from edgegen.codec import Codec, Label
 from edgegen.errors import EdgegenError
 

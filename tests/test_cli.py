@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from edgegen.bundle import Bundle, Golden, Manifest, Target, this_target, write_bundle
+from edgegen.bundle import Bundle, Golden, Manifest, Target, this_target
+from edgegen.bundle_writer import write_bundle
 from edgegen.cli import app, main
 from edgegen.codec import Codec, Label
 from edgegen.flow import TCP, Flow

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import edgegen.export.device.sources as sources
-from edgegen.bundle import Bundle, Golden, Manifest, Target, this_target, write_bundle
+from edgegen.bundle import Bundle, Golden, Manifest, Target, this_target
+from edgegen.bundle_writer import write_bundle
 from edgegen.cli import main
 from edgegen.codec import Codec, Label
 from edgegen.devices import FEATURES, NEEDED, check, cpu_fields, devices, fits, machine, markdown

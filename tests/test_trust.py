@@ -12,7 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgegen.bundle import MANIFEST, SIGNATURE, Bundle, Golden, Manifest, Target, write_bundle
+from edgegen.bundle import MANIFEST, SIGNATURE, Bundle, Golden, Manifest, Target
+from edgegen.bundle_writer import write_bundle
 from edgegen.codec import Codec, Label
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.evaluate.card import add_to_card

@@ -17,6 +17,7 @@ ALONE = (
     "flow",
     "codec",
     "bundle",
+    "bundle_writer",
     "trust",
     "errors",
     "signals",

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from edgegen.bundle import Bundle, write_bundle
+from edgegen.bundle import Bundle
+from edgegen.bundle_writer import write_bundle
 from edgegen.errors import EdgegenError
 from edgegen.evaluate.report import number
 

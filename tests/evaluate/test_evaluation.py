@@ -15,7 +15,8 @@ import torch
 from toy import made
 
 from edgegen import checkpoint
-from edgegen.bundle import Bundle, write_bundle
+from edgegen.bundle import Bundle
+from edgegen.bundle_writer import write_bundle
 from edgegen.codec import Codec
 from edgegen.datasets import edgelab
 from edgegen.errors import EdgegenError

@@ -272,7 +272,8 @@ def test_a_killed_export_leaves_no_bundle(runs: Forms, tmp_path: Path) -> None:
 def test_a_kill_while_the_bundle_is_written_leaves_none(bundles: Forms, tmp_path: Path) -> None:
     script = """
 import os, pathlib, signal, sys
-from edgegen.bundle import Bundle, write_bundle
+from edgegen.bundle import Bundle
+from edgegen.bundle_writer import write_bundle
 bundle = Bundle.open(sys.argv[1])
 pathlib.Path.rename = lambda *rest: os.kill(os.getpid(), signal.SIGKILL)
 write_bundle(sys.argv[2], {name: bundle.path / name for name in bundle.files}, bundle.manifest)

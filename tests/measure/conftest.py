@@ -8,7 +8,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 
 import mock_host
 
-from edgegen.bundle import Bundle, Golden, Manifest, Target, this_target, write_bundle
+from edgegen.bundle import Bundle, Golden, Manifest, Target, this_target
+from edgegen.bundle_writer import write_bundle
 
 CODEC = mock_host.CODECS["times"]
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from edgegen.bundle import Bundle, Golden, Manifest, Target, write_bundle
+from edgegen.bundle import Bundle, Golden, Manifest, Target
+from edgegen.bundle_writer import write_bundle
 from edgegen.codec import Codec, Label
 
 # Lets the tests of this folder import packaged.py.

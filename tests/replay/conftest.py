@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 import mock_host
 
 from bench import veth
-from edgegen.bundle import Golden, Manifest, Target, this_target, write_bundle
+from edgegen.bundle import Golden, Manifest, Target, this_target
+from edgegen.bundle_writer import write_bundle
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,8 @@ import mock_host
 import numpy as np
 import pytest
 
-from edgegen.bundle import Golden, Manifest, Target, this_target, write_bundle
+from edgegen.bundle import Golden, Manifest, Target, this_target
+from edgegen.bundle_writer import write_bundle
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.runtime import generate
 from edgegen.runtime.engine import CHUNK, StepperEngine, collect, golden_hash, open_engine, verify

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from served import CODEC, Server, Start, mock_host
 
-from edgegen.bundle import Golden, Manifest, Target, this_target, write_bundle
+from edgegen.bundle import Golden, Manifest, Target, this_target
+from edgegen.bundle_writer import write_bundle
 
 
 @pytest.fixture(scope="session")
