@@ -71,33 +71,23 @@ static int32_t *new_array(int64_t count) {
     return array;
 }
 
-static int generate(int argc, char **argv) {
-    check_processor();
-    const struct edgegen_options options = edgegen_parse(EDGEGEN_GENERATE, argc, argv);
-    edgegen_output_open(options.output, options.pcap ? edgegen_pcap_record() : edgegen_json_bound());
-    const int width = edgegen_options_width(&options, options.request.count);
-    struct edgegen_stream *stream = edgegen_open(&options.request, width, options.threads);
+static int generate(const struct edgegen_options *options) {
+    edgegen_output_open(options->output, options->pcap ? edgegen_pcap_record() : edgegen_json_bound());
+    const int width = edgegen_options_width(options, options->request.count);
+    struct edgegen_stream *stream = edgegen_open(&options->request, width, options->threads);
     if (!stream) out_of_memory();
-    if (options.pcap) edgegen_pcap(stream);
+    if (options->pcap) edgegen_pcap(stream);
     else edgegen_json_lines(stream);
     edgegen_close(stream);
     edgegen_output_close();
-    free((void *)options.request.labels);
     return EXIT_SUCCESS;
 }
 
-static int bench(int argc, char **argv) {
+/* A verb that takes options. */
+static int with_options(enum edgegen_verb verb, int argc, char **argv, int run(const struct edgegen_options *)) {
     check_processor();
-    const struct edgegen_options options = edgegen_parse(EDGEGEN_BENCH, argc, argv);
-    const int status = edgegen_bench(&options);
-    free((void *)options.request.labels);
-    return status;
-}
-
-static int answer_pipe(int argc, char **argv) {
-    check_processor();
-    const struct edgegen_options options = edgegen_parse(EDGEGEN_PIPE, argc, argv);
-    const int status = edgegen_pipe(&options);
+    const struct edgegen_options options = edgegen_parse(verb, argc, argv);
+    const int status = run(&options);
     free((void *)options.request.labels);
     return status;
 }
@@ -166,9 +156,9 @@ int main(int argc, char **argv) {
         check_processor();
         edgegen_trust_check(&trust);
     }
-    if (strcmp(verb, "generate") == 0) return generate(left, argv + 2);
-    if (strcmp(verb, "bench") == 0) return bench(left, argv + 2);
-    if (strcmp(verb, "pipe") == 0) return answer_pipe(left, argv + 2);
+    if (strcmp(verb, "generate") == 0) return with_options(EDGEGEN_GENERATE, left, argv + 2, generate);
+    if (strcmp(verb, "bench") == 0) return with_options(EDGEGEN_BENCH, left, argv + 2, edgegen_bench);
+    if (strcmp(verb, "pipe") == 0) return with_options(EDGEGEN_PIPE, left, argv + 2, edgegen_pipe);
     if (left) edgegen_usage_error("%s takes no %s: the executable is its own bundle", verb, argv[2]);
     if (strcmp(verb, "verify") == 0) return verify();
     if (strcmp(verb, "info") == 0) return info();
