@@ -27,7 +27,7 @@ from edgegen.bundle import FP32, INT8, STEP_GRAPHS, Bundle
 from edgegen.codec import Codec
 from edgegen.evaluate.distributions import jensen_shannon
 from edgegen.evaluate.likelihood import nats_per_token
-from edgegen.export import parity
+from edgegen.export import choices, parity
 from edgegen.export.follow import Follower
 from edgegen.flow import Flow
 from edgegen.models.base import COARSE_BYTES
@@ -82,15 +82,15 @@ def measure(flows: list[Flow], run: Path, bundle_path: Path, most: int, per_labe
         tokens = _tokens(codec, held_out[start : start + CHUNK])
         compiled = parity.step_logits(engine, codec, tokens)
         reference = parity.step_logits(graph, codec, tokens)
-        nats.append(parity.nats(codec, compiled, tokens))
-        counts.append(parity.count_choices(codec, tokens))
+        nats.append(choices.nats(codec, compiled, tokens))
+        counts.append(choices.count_choices(codec, tokens))
         pairs = (
             (parity.step_logits(follower, codec, tokens), compiled),
             (reference, compiled),
             (reference, parity.step_logits(plain, codec, tokens)),
         )
         for found, (one, other) in zip(agreements.values(), pairs, strict=True):
-            found.append(parity.agreement_of(codec, one, other, tokens)[0])
+            found.append(choices.agreement_of(codec, one, other, tokens)[0])
     int8 = float(np.concatenate(nats).mean())
     moved = histograms(bundle, engine, per_label)
     engine.close()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edgegen.bundle import FP32, INT8
 from edgegen.codec import Codec
+from edgegen.export.choices import agreement_of, count_choices, divergence, largest
 from edgegen.export.follow import Follower
 from edgegen.models import Generator
 from edgegen.models.stepper import TorchStepper
@@ -81,12 +82,12 @@ def compare(
     checks = [
         _at_most(
             "largest logit difference, torch fp32 to ONNX fp32",
-            _largest(codec, torch_logits, onnx[FP32], tokens),
+            largest(codec, torch_logits, onnx[FP32], tokens),
             LARGEST_DIFFERENCE,
         )
     ]
     if precision == INT8:
-        cost = _divergence(codec, onnx[FP32], onnx[INT8], tokens)
+        cost = divergence(codec, onnx[FP32], onnx[INT8], tokens)
         checks.append(_at_most("divergence per token, ONNX fp32 to ONNX int8", cost, INT8_COST))
     stepwise = logits_of(Follower(engine, graphs[precision]))
     same_states, _ = agreement_of(codec, stepwise, compiled, tokens)
@@ -96,16 +97,14 @@ def compare(
     _, median = agreement_of(codec, judged, compiled, tokens)
     if precision == FP32:
         # Nothing is rounded to levels, so that the worst logit tells, too.
-        largest = _largest(codec, judged, compiled, tokens)
-        checks.append(
-            _at_most("largest logit difference, ONNX fp32 to the compiled engine", largest, LARGEST_DIFFERENCE)
-        )
+        worst = largest(codec, judged, compiled, tokens)
+        checks.append(_at_most("largest logit difference, ONNX fp32 to the compiled engine", worst, LARGEST_DIFFERENCE))
     steps = f"ONNX {precision} and the compiled engine, {count_choices(codec, tokens):,} steps"
     return [
         *checks,
         _at_most(
             f"divergence per token, ONNX {precision} to the compiled engine",
-            _divergence(codec, judged, compiled, tokens),
+            divergence(codec, judged, compiled, tokens),
             ENGINE_DIVERGENCE,
         ),
         _at_most(f"median logit difference, ONNX {precision} to the compiled engine", median, MEDIAN_DIFFERENCE),
@@ -163,61 +162,3 @@ def refined_logits(
             logits = stepper.step(labels, np.full(stepper.width, position, np.int32))
         made.append(logits[: len(tokens) - start])
     return np.concatenate(made)
-
-
-def choices(codec: Codec, tokens: NDArray[np.int32]) -> list[tuple[int, int, int, NDArray[np.intp]]]:
-    """(step, low, high, flows): where a choice between legal tokens was made, and by which flows."""
-    found = []
-    for position in range(1, codec.length - 1):
-        low, high = codec.legal(position)
-        flows = np.flatnonzero(tokens[:, position] >= 0)
-        if high - low > 1 and len(flows):
-            found.append((position - 1, low, high, flows))
-    return found
-
-
-def count_choices(codec: Codec, tokens: NDArray[np.int32]) -> int:
-    return sum(len(flows) for *_, flows in choices(codec, tokens))
-
-
-def nats(codec: Codec, logits: NDArray[np.float32], tokens: NDArray[np.int32]) -> NDArray[np.float64]:
-    """-log p of every token that was a choice, over the legal tokens of its position."""
-    values = []
-    for step, low, high, flows in choices(codec, tokens):
-        p = _log_softmax(logits[flows, step, low:high].astype(np.float64))
-        values.append(-p[np.arange(len(flows)), tokens[flows, step + 1] - low])
-    return np.concatenate(values)
-
-
-def _largest(codec: Codec, a: NDArray[np.float32], b: NDArray[np.float32], tokens: NDArray[np.int32]) -> float:
-    return max(
-        float(np.abs(a[flows, step, low:high] - b[flows, step, low:high]).max())
-        for step, low, high, flows in choices(codec, tokens)
-    )
-
-
-def agreement_of(
-    codec: Codec, a: NDArray[np.float32], b: NDArray[np.float32], tokens: NDArray[np.int32]
-) -> tuple[float, float]:
-    """Share of choices at which a and b prefer the same token; the median over choices of the largest difference."""
-    same, medians = [], []
-    for step, low, high, flows in choices(codec, tokens):
-        left, right = a[flows, step, low:high], b[flows, step, low:high]
-        same.append(left.argmax(1) == right.argmax(1))
-        medians.append(np.abs(left - right).max(1))
-    return float(np.concatenate(same).mean()), float(np.median(np.concatenate(medians)))
-
-
-def _divergence(codec: Codec, a: NDArray[np.float32], b: NDArray[np.float32], tokens: NDArray[np.int32]) -> float:
-    """Mean Kullback-Leibler divergence of b's distribution over the legal tokens from a's, in nats."""
-    values = []
-    for step, low, high, flows in choices(codec, tokens):
-        p, q = (_log_softmax(x[flows, step, low:high].astype(np.float64)) for x in (a, b))
-        values.append((np.exp(p) * (p - q)).sum(1))
-    return float(np.concatenate(values).mean())
-
-
-def _log_softmax(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    x = x - x.max(1, keepdims=True)
-    result: NDArray[np.float64] = x - np.log(np.exp(x).sum(1, keepdims=True))
-    return result
