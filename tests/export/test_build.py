@@ -85,21 +85,21 @@ def test_the_executable_needs_no_other_file(bundles: Forms, arch: str) -> None:
     assert PT_INTERP not in headers
 
 
-@pytest.mark.parametrize(("arch", "flows"), [("llama", 800), ("mamba", 160), ("diffusion", 160)])
-def test_the_engine_chooses_what_onnxruntime_chooses(bundles: Forms, runs: Forms, arch: str, flows: int) -> None:
+@pytest.mark.parametrize("arch", ["llama", *(pytest.param(a, marks=pytest.mark.slow) for a in ("mamba", "diffusion"))])
+def test_the_engine_chooses_what_onnxruntime_chooses(bundles: Forms, runs: Forms, arch: str) -> None:
     path = bundles(arch, "tiny")
     model, codec, _ = checkpoint.load(runs(arch, "tiny"))
     model.fold()
     engine = NativeEngine(path / LIBRARY, codec, build.WIDTHS[-1])
     try:
         # Flows the gate has not seen.
-        prompts = collect(engine, codec, Request(flows, 99))
+        prompts = collect(engine, codec, Request(800, 99))
         graphs = {precision: path / name for precision, name in STEP_GRAPHS.items()}
-        checks = compare(model, codec, graphs, engine, Request(flows, 99))
+        checks = compare(model, codec, graphs, engine, Request(800, 99))
     finally:
         engine.close()
     positions = [at for at in range(1, codec.length) if np.diff(codec.legal(at)) > 1]
-    assert (prompts.tokens[:, positions] >= 0).sum() > 12.5 * flows
+    assert (prompts.tokens[:, positions] >= 0).sum() > 10_000
     assert [check.line() for check in checks if not check.holds] == []
     (agreement,) = (check.figure for check in checks if check.name.startswith("same greedy token, "))
     assert agreement >= 0.999

@@ -20,6 +20,13 @@ scan = partial(kernels.selective_scan, **both)
 # (batch, dim, state, time)
 SHAPES = [(1, 1, 1, 1), (2, 60, 4, 7), (1, 5, 16, 63), (1, 40, 4, 17)]
 
+# What is left out alone, with one other, and with all others; the rest is shown in part by these.
+SUBSETS = [
+    pytest.param(subset, marks=[pytest.mark.slow] if n in (3, 4) else [])
+    for n in range(len(OPTIONAL) + 1)
+    for subset in itertools.combinations(OPTIONAL, n)
+]
+
 
 @pytest.mark.usefixtures("path")
 @pytest.mark.parametrize("shape", SHAPES)
@@ -51,7 +58,7 @@ def test_long_rows_are_done_in_chunks(absent: tuple[str, ...], monkeypatch: pyte
 
 
 @pytest.mark.usefixtures("path")
-@pytest.mark.parametrize("absent", [s for n in (0, 1, 2, 5) for s in itertools.combinations(OPTIONAL, n)])
+@pytest.mark.parametrize("absent", SUBSETS)
 def test_optional_arguments(absent: tuple[str, ...]) -> None:
     given = scan_inputs(2, 5, 4, 5, absent)
     expected = outcome(reference_scan, given, torch.float64)

@@ -122,7 +122,7 @@ def test_a_stream_that_is_left_ends_its_threads() -> None:
 @pytest.mark.parametrize("name", ["native", "stepper"])
 def test_threads_may_have_streams_of_one_engine(name: str) -> None:
     codec = mock_host.CODECS["times"]
-    requests = [Request(80, seed) for seed in range(4)]
+    requests = [Request(200, seed) for seed in range(4)]
     alone = [mock_host.sequences(codec, 8, request).bytes() for request in requests]
     engine: Engine = StepperEngine("mock", codec, mock_host.MockStepper(codec, 8))
     if name == "native":
