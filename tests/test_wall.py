@@ -101,6 +101,14 @@ def test_help_answers_at_once() -> None:
     assert min(processor_seconds(command) for _ in range(5)) < HELP_SECONDS
 
 
+def test_help_loads_nothing_that_a_verb_needs() -> None:
+    code = "import edgegen.cli, sys, json; print(json.dumps(sorted(sys.modules)))"
+    shown = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    loaded = set(json.loads(shown))
+    assert "edgegen.verbs.workshop" in loaded
+    assert not loaded & {"numpy", "edgegen.codec", "edgegen.bundle"}
+
+
 def processor_seconds(command: list[str]) -> float:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run(command, check=True, capture_output=True)

@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from edgegen.bundle import INT8, STEP_GRAPHS
 from edgegen.errors import UsageError
 from edgegen.verbs.signed import CheckSignature, RequireSignature, open_bundle
 
@@ -205,6 +204,8 @@ def demo(
 
 def _precision(int8: bool, precision: str | None) -> str:
     """What --int8 and --precision ask for together."""
+    from edgegen.bundle import INT8, STEP_GRAPHS
+
     if precision not in (None, *STEP_GRAPHS):
         raise UsageError(f"precision {precision!r} is none of {', '.join(STEP_GRAPHS)}")
     if int8 and precision not in (None, INT8):
