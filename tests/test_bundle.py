@@ -1,29 +1,16 @@
 import hashlib
 import json
 import os
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from bundled import CODEC, FILES, MADE, TARGET
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edgegen.bundle import MANIFEST, REFINEMENT, Bundle, Golden, Manifest, Target, this_target
+from edgegen.bundle import MANIFEST, Bundle, this_target
 from edgegen.bundle_writer import write_bundle
-from edgegen.codec import Codec, Label
 from edgegen.errors import EdgegenError
-
-CODEC = Codec((Label("dns", 0.5, 17), Label("web é", 0.5)), max_packets=4, max_pl=100)
-TARGET = Target("x86_64/edgegen", "x86_64/libmodel.so", (1, 8), ("avx2", "avx512vnni"))
-GOLDEN = Golden(1, 0, 8, {"native": "00" * 32})
-MADE = Manifest("llama", CODEC, GOLDEN, {"x86_64": TARGET}, {"parameters": 7}, {"run": "r"})
-FILES: dict[str, bytes | Path] = {
-    "model.onnx": b"graph" * 20,
-    TARGET.executable: b"\x7fELF executable",
-    TARGET.library: b"\x7fELF library",
-    "card.md": b"# A card\n",
-}
 
 
 @pytest.fixture
@@ -163,44 +150,3 @@ def test_the_target_is_what_python_can_load(
     monkeypatch.setattr("platform.machine", lambda: machine)
     monkeypatch.setattr("sys.maxsize", largest)
     assert this_target() == target
-
-
-def test_a_bundle_replaces_a_bundle_even_a_damaged_one_and_nothing_else(bundle: Path) -> None:
-    (bundle / "card.md").write_text("changed")
-    write_bundle(bundle, {**FILES, "extra": b"more"}, MADE)
-    assert "extra" in Bundle.open(bundle).files
-    folder = bundle.parent / "photos"
-    folder.mkdir()
-    (folder / "one").write_text("dear")
-    with pytest.raises(EdgegenError, match="not a bundle: choose another name"):
-        write_bundle(folder, FILES, MADE)
-    assert sorted(os.listdir(bundle.parent)) == ["a.edgegen", "photos"]
-    assert (folder / "one").read_text() == "dear"
-
-
-@pytest.mark.parametrize("name", ["../x", "/x", MANIFEST, ""])
-def test_a_failed_write_leaves_the_old_bundle(bundle: Path, name: str) -> None:
-    with pytest.raises(EdgegenError, match="not a file name inside a bundle"):
-        write_bundle(bundle, {**FILES, name: b""}, MADE)
-    assert Bundle.open(bundle).manifest == MADE
-    assert os.listdir(bundle.parent) == ["a.edgegen"]
-
-
-def test_a_full_disk_leaves_the_old_bundle(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: Path, data: bytes) -> int:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(EdgegenError, match="No space left on device"):
-        write_bundle(bundle, FILES, MADE)
-    monkeypatch.undo()
-    assert Bundle.open(bundle).manifest == MADE
-    assert os.listdir(bundle.parent) == ["a.edgegen"]
-
-
-@pytest.mark.parametrize("model", [{}, {"refinements": "many"}, {"refinements": 0}, {"refinements": None}])
-def test_a_loop_of_no_known_length_is_refused(tmp_path: Path, model: dict[str, Any]) -> None:
-    path = tmp_path / "x.edgegen"
-    with pytest.raises(EdgegenError, match="lacks a field"):
-        write_bundle(path, {}, replace(MADE, targets={}, model=model, loop=REFINEMENT))
-    assert not path.exists()

@@ -14,9 +14,10 @@ from edgegen.errors import EdgegenError, UsageError
 from edgegen.runtime.engine import Engine, How, open_engine
 from edgegen.serve.asked import parse
 from edgegen.serve.body import parts
+from edgegen.serve.settings import Settings
 from edgegen.signals import held_signals
 
-MOST_BODY = 65_536
+MOST_BODY = Settings.most_body
 STDIN, STDOUT = 0, 1
 
 

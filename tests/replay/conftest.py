@@ -12,8 +12,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "runtime"))
 import mock_host
 
 from bench import veth
-from edgegen.bundle import Golden, Manifest, Target, this_target
-from edgegen.bundle_writer import write_bundle
 
 
 @pytest.fixture(scope="session")
@@ -37,10 +35,4 @@ def receiver(pair: veth.Veth) -> Iterator[veth.Receiver]:
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle that generates here, around the mock model."""
-    here, codec = this_target(), mock_host.CODECS["times"]
-    target = Target(f"{here}/edgegen", f"{here}/libmodel.so", mock_host.WIDTHS, ("mock",))
-    manifest = Manifest("mock", codec, Golden(*mock_host.GOLDEN, {}), {here: target}, {}, {})
-    files = {target.executable: b"none", target.library: mock_host.build("times", shared=True)}
-    path = tmp_path_factory.mktemp("replay") / "m.edgegen"
-    write_bundle(path, files, manifest)
-    return path
+    return mock_host.make_bundle(tmp_path_factory.mktemp("replay") / "m.edgegen").path

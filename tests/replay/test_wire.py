@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from children import heed
 
 from bench import veth
 from edgegen.flow import TCP, UDP, Flow
 from edgegen.pcap_writer import frames
 from edgegen.runtime import generate
-from edgegen.signals import ENDING
 from edgegen.writers import write_flows
 
 MTU = 1_500
@@ -181,12 +181,6 @@ def test_an_interface_that_goes_down_is_one_sentence(pair: veth.Veth, receiver: 
         pair.bring_up()
     assert (process.returncode, out, err.count("\n")) == (1, "", 1)
     assert f"edgegen: {veth.DEVICE} took " in err
-
-
-def heed() -> None:
-    """In the background, or under nohup, the tests themselves ignore signals, and a child inherits that."""
-    for number in ENDING:
-        signal.signal(number, signal.SIG_DFL)
 
 
 def started(pair: veth.Veth, source: Path, *arguments: object) -> "subprocess.Popen[str]":

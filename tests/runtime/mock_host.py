@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from edgegen.bundle import Bundle, Golden, Manifest, Target, this_target
+from edgegen.bundle_writer import write_bundle
 from edgegen.codec import Codec, Label
 from edgegen.export.device.sources import EXECUTABLE, FLAGS, LIBRARY, codec_source, golden_source
 from edgegen.runtime.loop import Sequences, generate_tokens
@@ -110,3 +112,12 @@ def build(name: str, shared: bool, sanitize: str = "", golden: str | None = None
 
 def load(name: str) -> ctypes.CDLL:
     return ctypes.CDLL(str(build(name, shared=True)))
+
+
+def make_bundle(path: Path, name: str = "times", golden: str | None = None) -> Bundle:
+    """A bundle for this machine around the mock model for one codec, which should generate that golden hash."""
+    here, codec = this_target(), CODECS[name]
+    target = Target(f"{here}/edgegen", f"{here}/libmodel.so", WIDTHS, ("mock",))
+    files = {target.executable: build(name, shared=False), target.library: build(name, shared=True)}
+    made = Golden(*GOLDEN, {"native": golden or golden_hash(codec)})
+    return write_bundle(path, files, Manifest("mock", codec, made, {here: target}, {"size": "tiny"}, {}))

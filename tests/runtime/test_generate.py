@@ -4,14 +4,15 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mock_host
 import numpy as np
 import pytest
+from children import heed
 
-from edgegen.bundle import Golden, Manifest, Target, this_target
+from edgegen.bundle import Bundle, this_target
 from edgegen.bundle_writer import write_bundle
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.runtime import generate
@@ -55,23 +56,11 @@ def step_graph(width: int = CODEC.size) -> bytes:
 
 
 @pytest.fixture
-def make_bundle(tmp_path: Path) -> Callable[..., Path]:
-    def make(golden: str | None = None, files: dict[str, bytes] | None = None, native: bool = True) -> Path:
-        here = this_target()
-        target = Target(f"{here}/edgegen", f"{here}/libmodel.so", mock_host.WIDTHS, ("mock",))
-        digests = {"native": golden or mock_host.golden_hash(CODEC)}
-        manifest = Manifest("mock", CODEC, Golden(*mock_host.GOLDEN, digests), {here: target} if native else {}, {}, {})
-        contents: dict[str, bytes | Path] = {**(files or {})}
-        if native:
-            contents[target.library] = mock_host.build(NAME, shared=True)
-            contents[target.executable] = mock_host.build(NAME, shared=False)
-        return write_bundle(tmp_path / "m.edgegen", contents, manifest).path
-
-    return make
+def bundle(tmp_path: Path) -> Bundle:
+    return mock_host.make_bundle(tmp_path / "m.edgegen", NAME)
 
 
-def test_the_executable_writes_what_python_generates(make_bundle: Callable[..., Path]) -> None:
-    path = make_bundle()
+def test_the_executable_writes_what_python_generates(bundle: Bundle) -> None:
     arguments = [
         "generate",
         "-n",
@@ -85,27 +74,28 @@ def test_the_executable_writes_what_python_generates(make_bundle: Callable[..., 
         "--min-packets",
         "2",
     ]
-    done = subprocess.run([path / this_target() / "edgegen", *arguments], capture_output=True, timeout=60)
+    done = subprocess.run([bundle.path / this_target() / "edgegen", *arguments], capture_output=True, timeout=60)
     for batch, threads in ((1, 1), (None, 1), (None, 3)):
-        flows = generate(path, CHUNK + 9, seed=3, first=7, temperature=0.9, batch=batch, min_packets=2, threads=threads)
+        flows = generate(
+            bundle, CHUNK + 9, seed=3, first=7, temperature=0.9, batch=batch, min_packets=2, threads=threads
+        )
         assert "".join(map(json_line, flows)).encode() == done.stdout
 
 
-def test_labels_take_turns_by_flow_number(make_bundle: Callable[..., Path]) -> None:
-    path = make_bundle()
-    flows = list(generate(path, 4, ["https", "dns", "dns"], first=2))
+def test_labels_take_turns_by_flow_number(bundle: Bundle) -> None:
+    flows = list(generate(bundle, 4, ["https", "dns", "dns"], first=2))
     assert [flow.label for flow in flows] == ["dns", "https", "dns", "dns"]
     assert [flow.proto for flow in flows] == [17, 6, 17, 17]
-    assert flows[1:] == list(generate(path, 3, ["https", "dns", "dns"], first=3))
-    assert list(generate(path, 0)) == []
+    assert flows[1:] == list(generate(bundle, 3, ["https", "dns", "dns"], first=3))
+    assert list(generate(bundle, 0)) == []
 
 
-def test_a_reader_may_leave_early(make_bundle: Callable[..., Path]) -> None:
+def test_a_reader_may_leave_early(bundle: Bundle) -> None:
     for threads in (1, 3):
-        flows = generate(make_bundle(), 10**12, threads=threads)
+        flows = generate(bundle, 10**12, threads=threads)
         first = next(flows)
         flows.close()  # type: ignore[attr-defined]
-        assert [first] == list(generate(make_bundle(), 1))
+        assert [first] == list(generate(bundle, 1))
 
 
 @pytest.mark.parametrize(
@@ -122,34 +112,25 @@ def test_a_reader_may_leave_early(make_bundle: Callable[..., Path]) -> None:
         ({"labels": ["nope"]}, "it knows"),
     ],
 )
-def test_wrong_arguments_are_refused_at_once(
-    make_bundle: Callable[..., Path], arguments: dict[str, object], sentence: str
-) -> None:
+def test_wrong_arguments_are_refused_at_once(bundle: Bundle, arguments: dict[str, object], sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
-        generate(make_bundle(), **{"n": 2, **arguments})  # type: ignore[arg-type]
+        generate(bundle, **{"n": 2, **arguments})  # type: ignore[arg-type]
 
 
-def test_verify_compares_with_the_export(make_bundle: Callable[..., Path]) -> None:
-    from edgegen.bundle import Bundle
-
-    assert "40 golden flows are the same (native)" in verify(Bundle.open(make_bundle()))
+def test_verify_compares_with_the_export(bundle: Bundle) -> None:
+    assert "40 golden flows are the same (native)" in verify(bundle)
+    other = mock_host.make_bundle(bundle.path, NAME, golden="00" * 32)
     with pytest.raises(EdgegenError, match="generates other flows"):
-        verify(Bundle.open(make_bundle(golden="00" * 32)))
+        verify(other)
 
 
-def test_a_library_that_does_not_load_is_one_sentence(make_bundle: Callable[..., Path]) -> None:
-    from edgegen.bundle import Bundle
-
-    bundle = Bundle.open(make_bundle())
+def test_a_library_that_does_not_load_is_one_sentence(bundle: Bundle) -> None:
     write_bundle(bundle.path, dict.fromkeys(bundle.files, b"\x7fELF"), bundle.manifest)
     with pytest.raises(EdgegenError, match=r"libmodel\.so does not load on this machine"):
         generate(bundle.path, 1)
 
 
-def test_a_newer_bundle_at_the_same_path_is_the_one_that_runs(make_bundle: Callable[..., Path]) -> None:
-    from edgegen.bundle import Bundle
-
-    bundle = Bundle.open(make_bundle())
+def test_a_newer_bundle_at_the_same_path_is_the_one_that_runs(bundle: Bundle) -> None:
     assert list(generate(bundle, 1))
     target = bundle.manifest.targets[this_target()]
     other = {target.library: mock_host.build("small", shared=True), target.executable: b""}
@@ -158,11 +139,11 @@ def test_a_newer_bundle_at_the_same_path_is_the_one_that_runs(make_bundle: Calla
         generate(bundle.path, 1)
 
 
-def test_onnxruntime_runs_a_step_graph_flow_by_flow_alike(make_bundle: Callable[..., Path]) -> None:
-    from edgegen.bundle import Bundle
+def test_onnxruntime_runs_a_step_graph_flow_by_flow_alike(bundle: Bundle) -> None:
     from edgegen.runtime.onnxruntime import OnnxStepper
 
-    bundle = Bundle.open(make_bundle(files={"model.int8.onnx": step_graph()}, native=False))
+    without = replace(bundle.manifest, targets={})
+    bundle = write_bundle(bundle.path, {"model.int8.onnx": step_graph()}, without)
     stepper = OnnxStepper(str(bundle.path / bundle.manifest.step_graph), 2)
     one = np.int32([5, 6])
     first = stepper.step(one, np.int32([0, 0]))
@@ -185,29 +166,29 @@ def test_golden_hashes_are_of_tokens_then_places() -> None:
     assert mock_host.golden_hash(CODEC) != hashlib.sha256(b"").hexdigest()
 
 
-def test_the_verbs(make_bundle: Callable[..., Path], tmp_path: Path) -> None:
-    path, out = make_bundle(), tmp_path / "flows.jsonl"
+def test_the_verbs(bundle: Bundle, tmp_path: Path) -> None:
+    out = tmp_path / "flows.jsonl"
 
     def edgegen(*arguments: object) -> subprocess.CompletedProcess[bytes]:
         command = [sys.executable, "-m", "edgegen.cli", *map(str, arguments)]
         return subprocess.run(command, capture_output=True, timeout=60)
 
-    assert edgegen("generate", path, "-n", 20, "--label", "dns", "--label", "https", "-o", out).returncode == 0
-    printed = edgegen("generate", path, "-n", 20, "--label", "dns", "--label", "https")
+    assert edgegen("generate", bundle.path, "-n", 20, "--label", "dns", "--label", "https", "-o", out).returncode == 0
+    printed = edgegen("generate", bundle.path, "-n", 20, "--label", "dns", "--label", "https")
     assert printed.stdout == out.read_bytes()
     assert [json.loads(line)["label"] for line in out.read_text().splitlines()] == ["dns", "https"] * 10
-    done = edgegen("verify", path)
+    done = edgegen("verify", bundle.path)
     assert (done.returncode, b"40 golden flows are the same" in done.stdout) == (0, True)
-    (path / this_target() / "edgegen").write_bytes(b"changed")
-    for done in (edgegen("generate", path, "-n", 1), edgegen("verify", path)):
+    (bundle.path / this_target() / "edgegen").write_bytes(b"changed")
+    for done in (edgegen("generate", bundle.path, "-n", 1), edgegen("verify", bundle.path)):
         assert (done.returncode, done.stdout) == (1, b"")
         assert b"has been changed" in done.stderr
         assert done.stderr.count(b"\n") == 1
-    assert edgegen("generate", path, "-n", "x").returncode == 2
+    assert edgegen("generate", bundle.path, "-n", "x").returncode == 2
 
 
-def test_a_reader_that_goes_ends_it_silently(make_bundle: Callable[..., Path]) -> None:
-    command = [sys.executable, "-m", "edgegen.cli", "generate", str(make_bundle()), "-n", "100000000"]
+def test_a_reader_that_goes_ends_it_silently(bundle: Bundle) -> None:
+    command = [sys.executable, "-m", "edgegen.cli", "generate", str(bundle.path), "-n", "100000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -219,15 +200,11 @@ def test_a_reader_that_goes_ends_it_silently(make_bundle: Callable[..., Path]) -
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("name", ["-", "flows.jsonl", "flows.pcap"])
-def test_an_interrupt_leaves_whole_records_and_no_files(
-    make_bundle: Callable[..., Path], tmp_path: Path, number: int, name: str
-) -> None:
-    path, folder = make_bundle(), tmp_path / "out"
+def test_an_interrupt_leaves_whole_records_and_no_files(bundle: Bundle, tmp_path: Path, number: int, name: str) -> None:
+    folder = tmp_path / "out"
     folder.mkdir()
     out = name if name == "-" else str(folder / name)
-    command = [sys.executable, "-m", "edgegen.cli", "generate", str(path), "-n", "100000000", "-o", out]
-    # Under nohup the tests themselves ignore a hangup, and a child inherits that.
-    heed = lambda: signal.signal(number, signal.SIG_DFL)  # noqa: E731
+    command = [sys.executable, "-m", "edgegen.cli", "generate", str(bundle.path), "-n", "100000000", "-o", out]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdout=pipe, stderr=pipe, preexec_fn=heed) as process:
         assert process.stdout is not None
@@ -243,5 +220,5 @@ def test_an_interrupt_leaves_whole_records_and_no_files(
         assert process.wait(30) == 128 + number
         assert process.stderr.read() == f"edgegen: interrupted by signal {number}\n".encode()
     assert list(folder.iterdir()) == []
-    flows = generate(path, printed.count(b"\n"))
+    flows = generate(bundle, printed.count(b"\n"))
     assert printed == "".join(map(json_line, flows)).encode()

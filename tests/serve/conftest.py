@@ -4,25 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from served import CODEC, Server, Start, mock_host
-
-from edgegen.bundle import Golden, Manifest, Target, this_target
-from edgegen.bundle_writer import write_bundle
+from served import Server, Start, mock_host
 
 
 @pytest.fixture(scope="session")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    here = this_target()
-    target = Target(f"{here}/edgegen", f"{here}/libmodel.so", mock_host.WIDTHS, ("mock",))
-    golden = Golden(*mock_host.GOLDEN, {"native": mock_host.golden_hash(CODEC)})
-    manifest = Manifest("mock", CODEC, golden, {here: target}, {"size": "tiny"}, {})
-    files = {
-        target.executable: mock_host.build("times", shared=False),
-        target.library: mock_host.build("times", shared=True),
-    }
-    path = tmp_path_factory.mktemp("bundle") / "mock.edgegen"
-    write_bundle(path, files, manifest)
-    return path
+    return mock_host.make_bundle(tmp_path_factory.mktemp("bundle") / "mock.edgegen").path
 
 
 @pytest.fixture

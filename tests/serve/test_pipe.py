@@ -10,10 +10,9 @@ from typing import Any
 
 import httpx
 import pytest
+from children import heed
 from piped import Pipe, commands, executable
 from served import CODEC, Server
-
-from edgegen.signals import ENDING
 
 BOTH = pytest.mark.parametrize("side", ["python", "executable"])
 NAMES = [label.name for label in CODEC.labels]
@@ -159,12 +158,6 @@ def test_flows_come_before_all_are_made_and_who_goes_ends_it_silently(bundle: Pa
         process.stdout.close()
         assert process.wait(60) == 141
         assert process.stderr.read() == b""
-
-
-def heed() -> None:
-    """In the background, or under nohup, the tests themselves ignore signals, and a child inherits that."""
-    for number in ENDING:
-        signal.signal(number, signal.SIG_DFL)
 
 
 SAYS = {"python": "", "executable": ": the flows written are whole"}

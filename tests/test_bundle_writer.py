@@ -1,0 +1,57 @@
+import os
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bundled import FILES, MADE
+
+from edgegen.bundle import MANIFEST, REFINEMENT, Bundle
+from edgegen.bundle_writer import write_bundle
+from edgegen.errors import EdgegenError
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return write_bundle(tmp_path / "a.edgegen", FILES, MADE).path
+
+
+def test_a_bundle_replaces_a_bundle_even_a_damaged_one_and_nothing_else(bundle: Path) -> None:
+    (bundle / "card.md").write_text("changed")
+    write_bundle(bundle, {**FILES, "extra": b"more"}, MADE)
+    assert "extra" in Bundle.open(bundle).files
+    folder = bundle.parent / "photos"
+    folder.mkdir()
+    (folder / "one").write_text("dear")
+    with pytest.raises(EdgegenError, match="not a bundle: choose another name"):
+        write_bundle(folder, FILES, MADE)
+    assert sorted(os.listdir(bundle.parent)) == ["a.edgegen", "photos"]
+    assert (folder / "one").read_text() == "dear"
+
+
+@pytest.mark.parametrize("name", ["../x", "/x", MANIFEST, ""])
+def test_a_failed_write_leaves_the_old_bundle(bundle: Path, name: str) -> None:
+    with pytest.raises(EdgegenError, match="not a file name inside a bundle"):
+        write_bundle(bundle, {**FILES, name: b""}, MADE)
+    assert Bundle.open(bundle).manifest == MADE
+    assert os.listdir(bundle.parent) == ["a.edgegen"]
+
+
+def test_a_full_disk_leaves_the_old_bundle(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(EdgegenError, match="No space left on device"):
+        write_bundle(bundle, FILES, MADE)
+    monkeypatch.undo()
+    assert Bundle.open(bundle).manifest == MADE
+    assert os.listdir(bundle.parent) == ["a.edgegen"]
+
+
+@pytest.mark.parametrize("model", [{}, {"refinements": "many"}, {"refinements": 0}, {"refinements": None}])
+def test_a_loop_of_no_known_length_is_refused(tmp_path: Path, model: dict[str, Any]) -> None:
+    path = tmp_path / "x.edgegen"
+    with pytest.raises(EdgegenError, match="lacks a field"):
+        write_bundle(path, {}, replace(MADE, targets={}, model=model, loop=REFINEMENT))
+    assert not path.exists()
