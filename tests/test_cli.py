@@ -1,5 +1,6 @@
 """Whatever a verb is given, it ends in one sentence and an exit status: 1 for the job, 2 for its usage."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from edgegen.bundle import Bundle, Golden, Manifest, Target, this_target
 from edgegen.bundle_writer import write_bundle
-from edgegen.cli import app, main
+from edgegen.cli import SPINS, app, main
 from edgegen.codec import Codec, Label
 from edgegen.flow import TCP, Flow
 from edgegen.trust import make_keys, signer
@@ -276,6 +277,25 @@ def test_a_full_disk_is_one_sentence_and_no_file(folder: Path) -> None:
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert "cannot write x.jsonl" in result.stderr
     assert tree(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
+)
+def test_waiting_threads_sleep_soon_unless_told_otherwise(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, str], spins: str | None
+) -> None:
+    for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
+        # Set first, so that what main() makes of it is undone after the test.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "argv", ["edgegen", "--help"])
+    with pytest.raises(SystemExit):
+        main()
+    assert os.environ.get("GOMP_SPINCOUNT") == spins
 
 
 def test_every_verb_is_tried_here() -> None:
