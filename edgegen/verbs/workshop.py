@@ -17,7 +17,7 @@ def train(
     flows: Annotated[Path | None, typer.Argument(metavar="FLOWS", help="Flow table; none: EdgeLab.")] = None,
     size: Annotated[str, typer.Option(help="tiny (0.2 M parameters) or base (2.0 M).")] = "base",
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the flows; none: 18, few flows 12; diffusion 40 or 90.")
+        int | None, typer.Option(min=1, help="Passes over the flows; none: 18, few flows 12; diffusion 120 or 180.")
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Time after which to be done.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed trains the same weights.")] = 0,
