@@ -107,7 +107,7 @@ def of_bundle(bundle: Bundle, kernel: Path, folder: Path, many: int, minutes: fl
     if "avx512_vnni" not in said:
         raise SystemExit(f"the emulated processor came up without AVX-512 VNNI: {said[-500:]}")
     here = {flows: sha256_here(executable, flows) for flows in (FEW, many)}
-    model = f"{bundle.manifest.arch} {bundle.manifest.model.get('size', '')}".strip()
+    model = f"{bundle.manifest.kind} {bundle.manifest.model.get('size', '')}".strip()
     return {"model": model, "flows": many, "seed": SEED, "sha256_here": here[many]} | compared(said, here)
 
 
