@@ -10,7 +10,6 @@ their number where it is likelier than all. Prints a table, then one line of JSO
 """
 
 import argparse
-import json
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -31,7 +30,8 @@ from edgegen.flow import Flow
 from edgegen.readers import read_flows
 from edgegen.split import split
 from edgegen.train import train
-from edgegen.writers import whole_file, write_flows
+from edgegen.writers import write_flows
+from publish import publish
 
 REPEATS = (1, 4, 16)
 EACH = 8  # canaries of each number of repeats
@@ -67,10 +67,7 @@ def main() -> None:
     result = {"data": options.flows.name, "label": label, "generated": options.generate, "others": OTHERS}
     result |= {"packets": options.max_packets, "times": options.iat, "rows": rows, "machine": facts}
     show(result)
-    print(json.dumps(result))
-    if options.output:
-        with whole_file(options.output) as file:
-            file.write((json.dumps(result, indent=1) + "\n").encode())
+    publish(result, options.output)
 
 
 def canaries(flows: list[Flow], label: str, count: int, packets: int, times: bool) -> list[Flow]:

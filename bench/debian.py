@@ -1,7 +1,6 @@
 """What deb_root.py and deb_boot.py share: a package, a Debian to install it on, and commands there."""
 
 import argparse
-import json
 import os
 import shutil
 import subprocess
@@ -13,7 +12,7 @@ from typing import Any
 import machine
 from edgegen.bundle import Bundle
 from edgegen.package import package
-from edgegen.writers import whole_file
+from publish import publish
 
 SUITE = "bookworm"
 FLOWS, SEED = 200, 7
@@ -86,7 +85,4 @@ def write(result: dict[str, Any], out: Path | None) -> None:
     result = {"machine": machine.facts(), **result}
     for step in result["steps"]:
         print(f"{step['status']}  {step['command']}", *(f"      {line}" for line in step["said"]), sep="\n")
-    print(json.dumps(result))
-    if out:
-        with whole_file(out) as file:
-            file.write((json.dumps(result, indent=1) + "\n").encode())
+    publish(result, out)

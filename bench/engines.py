@@ -51,6 +51,7 @@ from peers.llamacpp import LlamaCpp
 from peers.onnxruntime import OnnxRuntime
 from peers.openvino import OpenVino
 from peers.transformers import Transformers
+from publish import publish
 
 PEERS: list[Peer] = [
     Transformers(),
@@ -113,11 +114,7 @@ def main() -> None:
         result |= ratios(arch, found)
         for line in verdicts(arch, found):
             console.print(line, highlight=False)
-    print(json.dumps(result))
-    if options.output:
-        partial = options.output.with_suffix(".partial")
-        partial.write_text(json.dumps(result, indent=1) + "\n")
-        os.replace(partial, options.output)
+    publish(result, options.output)
 
 
 def compare(arch: str, run: Path | None, options: argparse.Namespace) -> dict[str, Any]:

@@ -1,12 +1,12 @@
 """The generators of one data set side by side: what `edgegen evaluate` says of each, and its baselines.
 
     python bench/evaluation.py FLOWS --bundle BUNDLE [--bundle BUNDLE] -o bench/results/evaluation-NAME.json
+    python bench/evaluation.py FLOWS --synthetic TABLE -o bench/results/evaluation-NAME.json
 
 Prints a table, then one line of JSON, which it also writes with `-o`. Finished parts are kept under `--parts`.
 """
 
 import argparse
-import json
 import sys
 import time
 from pathlib import Path
@@ -19,7 +19,7 @@ import machine
 from edgegen.bundle import Bundle
 from edgegen.evaluate.baselines import BASELINES, USUAL
 from edgegen.evaluate.evaluation import Settings, evaluate
-from edgegen.writers import whole_file
+from publish import publish
 
 LEFT_OUT = ("confusion", "real_confusion", "per_label", "real_per_label")
 
@@ -27,30 +27,31 @@ LEFT_OUT = ("confusion", "real_confusion", "per_label", "real_per_label")
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("flows", type=Path)
-    parser.add_argument("--bundle", action="append", type=Path, required=True)
+    parser.add_argument("--bundle", action="append", type=Path, default=[])
+    parser.add_argument("--synthetic", action="append", type=Path, default=[], help="a table of generated flows")
     parser.add_argument("--beside", action="append", type=Path, default=[], help="a bundle that is only compared")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ctgan", action="store_true", help="beside the baselines that need no training")
     parser.add_argument("--parts", type=Path, help="folder for finished parts")
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
+    if not (options.bundle or options.synthetic):
+        parser.error("nothing to evaluate: give --bundle or --synthetic")
     facts = machine.facts("edgegen", "scikit-learn", "imbalanced-learn", "torch", "numpy")
     settings = Settings(seeds=options.seeds, baselines=tuple(BASELINES) if options.ctgan else USUAL)
     others = [Bundle.open(path) for path in options.beside]
     rows = []
-    for bundle in options.bundle:
+    for subject in (*options.bundle, *options.synthetic):
         started = time.monotonic()
-        folder = options.parts / bundle.stem if options.parts else None
-        say = lambda text, name=bundle.name: print(f"{name}: {text}", file=sys.stderr)  # noqa: E731
-        made = evaluate(options.flows, bundle, folder=folder, settings=settings, say=say, others=others)
+        folder = options.parts / subject.stem if options.parts else None
+        say = lambda text, name=subject.name: print(f"{name}: {text}", file=sys.stderr)  # noqa: E731
+        bundle, table = (subject, None) if subject in options.bundle else (None, subject)
+        made = evaluate(options.flows, bundle, table, folder, settings, say, others)
         # With finished parts the clock says nothing.
         rows.append(row_of(made) | ({} if folder else {"seconds": time.monotonic() - started}))
     result = {"data": options.flows.name, "rows": rows, "machine": facts}
     Console(width=150).print(table_of(result))
-    print(json.dumps(result))
-    if options.output:
-        with whole_file(options.output) as file:
-            file.write((json.dumps(result, indent=1) + "\n").encode())
+    publish(result, options.output)
 
 
 def row_of(made: dict[str, Any]) -> dict[str, Any]:

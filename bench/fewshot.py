@@ -10,7 +10,6 @@ draws. Prints a table, then one line of JSON, which it also writes with `-o`; a 
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from hashlib import sha256
@@ -41,7 +40,8 @@ from edgegen.runtime.request import Request
 from edgegen.split import split
 from edgegen.train import train
 from edgegen.trainer import FRESH
-from edgegen.writers import whole_file, write_flows
+from edgegen.writers import write_flows
+from publish import publish
 
 NUMBERS = (5, 10, 20, 50)
 ADDED = 300  # flows of each label
@@ -109,10 +109,7 @@ def main() -> None:
         "machine": facts,
     }
     show(result)
-    print(json.dumps(result))
-    if options.output:
-        with whole_file(options.output) as file:
-            file.write((json.dumps(result, indent=1) + "\n").encode())
+    publish(result, options.output)
 
 
 class Bench:

@@ -11,7 +11,6 @@ writes with `-o`. Needs qemu-user and qemu-user-static; most of an hour, nearly 
 
 import argparse
 import hashlib
-import json
 import os
 import statistics
 import subprocess
@@ -31,6 +30,7 @@ from edgegen.datasets import edgelab_llama
 from edgegen.export import targets
 from edgegen.measure import measure
 from edgegen.measure.emulator import EMULATORS, Counting
+from publish import publish
 
 PARTS = ("flows", "instructions", "memory")
 FLOWS, SEED = 2_000, 7
@@ -52,11 +52,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="edgegen-gateway-") as folder:
             result["models"].append(of_run(run, Path(folder), tuple(options.only or PARTS), options.precision))
     Console(width=120).print(table_of(result))
-    print(json.dumps(result))
-    if options.output:
-        partial = options.output.with_suffix(".partial")
-        partial.write_text(json.dumps(result, indent=1) + "\n")
-        os.replace(partial, options.output)
+    publish(result, options.output)
 
 
 def of_run(run: Path, folder: Path, parts: tuple[str, ...], precision: str) -> dict[str, Any]:

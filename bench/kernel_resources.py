@@ -8,7 +8,6 @@ program, warps of a multiprocessor, as many as its registers hold. A kernel that
 """
 
 import argparse
-import json
 import re
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from triton.compiler import ASTSource
 import machine
 from edgegen.kernels import gpu, triton_conv, triton_scan
 from edgegen.kernels.arguments import Scan
+from publish import publish
 
 CUOBJDUMP = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
 KERNELS = [
@@ -50,9 +50,7 @@ def main() -> None:
     rows = [row for target in options.target or ["sm_80", "sm_90"] for row in compile_all(target, types)]
     Console(width=130, stderr=True).print(table_of(rows))
     result = {"rows": rows, "machine": machine.facts("triton", "torch")}
-    print(json.dumps(result))
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=1) + "\n")
+    publish(result, options.out)
     spilling = [f"{row['kernel']} for {row['target']}" for row in rows if row["spilled_bytes"]]
     if spilling:
         sys.exit(f"registers are spilled by {', '.join(spilling)}")

@@ -12,7 +12,6 @@ whose times, move most. Prints a table, then one line of JSON, which it also wri
 """
 
 import argparse
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,7 @@ from edgegen.runtime.onnxruntime import OnnxStepper
 from edgegen.runtime.request import Request
 from edgegen.sequences import encode
 from edgegen.split import split
+from publish import publish
 
 CHUNK = 256
 
@@ -59,9 +59,7 @@ def main() -> None:
     show(arguments.flows.name, rows)
     facts = machine.facts("torch", "onnxruntime", "apache-tvm", "numpy")
     result = {"data": arguments.flows.name, "rows": rows, "machine": facts}
-    print(json.dumps(result))
-    if arguments.out:
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+    publish(result, arguments.out)
 
 
 def measure(flows: list[Flow], run: Path, bundle_path: Path, most: int, per_label: int) -> dict[str, Any]:

@@ -26,7 +26,8 @@ from edgegen.datasets import edgelab
 from edgegen.pcap_writer import Frame, frames
 from edgegen.readers import read_flows
 from edgegen.replay import Source
-from edgegen.writers import whole_file, write_flows
+from edgegen.writers import write_flows
+from publish import publish
 
 MTU = 1_500
 QUANTILES = (50, 99)
@@ -47,10 +48,7 @@ def main() -> None:
             write_flows(random.Random(0).sample(read_flows(edgelab()), options.flows), source)
         result = {"machine": facts, "flows": options.flows} | measure(Source(source, options.flows), options.rate)
     Console(width=120, stderr=True).print(table_of(result))
-    print(json.dumps(result))
-    if options.output:
-        with whole_file(options.output) as file:
-            file.write((json.dumps(result, indent=1) + "\n").encode())
+    publish(result, options.output)
 
 
 def measure(source: Source, rate: float) -> dict[str, Any]:

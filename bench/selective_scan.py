@@ -11,7 +11,6 @@ time innermost; `ours, time innermost` is ours with that one. Prints a table, th
 """
 
 import argparse
-import json
 import statistics
 import time as clock
 from collections.abc import Callable
@@ -28,6 +27,7 @@ from torch._functorch import config as functorch_config
 import machine
 from edgegen import kernels
 from edgegen.kernels import operators, reference
+from publish import publish
 
 STATE = 16
 # Elements (batch * dim * time) of a case: of time 64, dim 256, batch 2048 on a GPU; of a training batch on a CPU.
@@ -82,9 +82,7 @@ def main() -> None:
         "machine": facts | {"threads": options.threads},
     }
     Console(width=130, stderr=True).print(table_of(result))
-    print(json.dumps(result))
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=1) + "\n")
+    publish(result, options.out)
 
 
 def contenders(device: torch.device) -> tuple[dict[str, Callable[..., Tensor]], dict[str, str]]:

@@ -10,7 +10,6 @@ a server is killed, and another started on its port: how long until that answers
 
 import argparse
 import asyncio
-import json
 import re
 import statistics
 import subprocess
@@ -26,6 +25,7 @@ from rich.console import Console
 from rich.table import Table
 
 import machine
+from publish import publish
 
 RESTARTS = 5
 LONG = 200  # flows of an answer that SIGTERM comes into: all of them together take less than --drain
@@ -49,9 +49,7 @@ def main() -> None:
     result["restart_seconds"] = [restart(options) for _ in range(RESTARTS)]
     result |= {"bundle": options.bundle.name, "machine": machine.facts("starlette", "uvicorn", "numpy")}
     Console(width=120, stderr=True).print(table_of(result))
-    print(json.dumps(result))
-    if options.out:
-        options.out.write_text(json.dumps(result, indent=1) + "\n")
+    publish(result, options.out)
 
 
 def started(options: argparse.Namespace, port: int) -> tuple["subprocess.Popen[str]", str]:

@@ -8,8 +8,6 @@ writes with `-o`. On a machine that does other things too, the seconds of proces
 """
 
 import argparse
-import json
-import os
 import statistics
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from edgegen.flow import Flow
 from edgegen.readers import read_flows
 from edgegen.split import Split, split
 from edgegen.train import train
+from publish import publish
 
 
 def main() -> None:
@@ -65,11 +64,7 @@ def main() -> None:
 
     result = {"data": options.flows.name, "split": parts.to_json(), "machine": facts, "rows": rows}
     Console(width=140).print(table_of(result))
-    print(json.dumps(result))
-    if options.output:
-        partial = options.output.with_suffix(".partial")
-        partial.write_text(json.dumps(result, indent=1) + "\n")
-        os.replace(partial, options.output)
+    publish(result, options.output)
 
 
 def chain_row(codec: Codec, parts: Split, context: markov.Context) -> dict[str, Any]:

@@ -11,7 +11,6 @@ Needs bochs, isolinux, syslinux-common, xorriso, cpio and busybox-static, and do
 
 import argparse
 import hashlib
-import json
 import os
 import re
 import shutil
@@ -26,7 +25,7 @@ from rich.table import Table
 
 import machine
 from edgegen.bundle import Bundle
-from edgegen.writers import whole_file
+from publish import publish
 
 TARGET, VARIANTS = "x86_64", ("avx512vnni", "avx2")
 SEED, FEW, MANY = 7, 8, 264
@@ -78,10 +77,7 @@ def main() -> None:
         for path in options.bundle:
             result["models"].append(of_bundle(Bundle.open(path), kernel, Path(name), options.flows, options.minutes))
     Console(width=120).print(table_of(result))
-    print(json.dumps(result))
-    if options.out:
-        with whole_file(options.out) as file:
-            file.write((json.dumps(result, indent=1) + "\n").encode())
+    publish(result, options.out)
 
 
 def kernel_in(folder: Path) -> Path:
