@@ -25,13 +25,15 @@ from rich.progress import track
 from torch import Tensor
 
 import machine
+from edgegen.codec import Codec
+from edgegen.evaluate.arrays import Arrays, arrays
 from edgegen.flow import Flow
 from edgegen.readers import read_flows
 from edgegen.split import split
 from edgegen.writers import write_flows
 from publish import publish
 
-LONGEST = 1472  # bytes, as in edgegen's codec: longer packets count as this long
+LONGEST = Codec.max_pl  # bytes: longer packets count as this long
 LEVELS = 1000
 CHANNELS = (16, 48, 96)  # two halvings: sides are multiples of four
 BATCH = 64
@@ -55,11 +57,10 @@ def main() -> None:
     torch.manual_seed(0)
     training = split(read_flows(options.flows)).train
     labels = sorted({flow.label for flow in training})
-    of_flow = torch.tensor([labels.index(flow.label) for flow in training])
-    series = torch.stack([series_of(flow, options.max_packets) for flow in training])
+    seen = arrays(training, labels, options.max_packets, times=False)
     net = network(options.max_packets, len(labels))
     started = time.process_time()
-    fit(net, images(series), of_flow, options.epochs)
+    fit(net, images(series_of(seen)), torch.from_numpy(seen.label), options.epochs)
     result: dict[str, Any] = {
         "data": options.flows.name,
         "training": len(training),
@@ -82,11 +83,10 @@ def main() -> None:
     publish(result, options.output / "netdiffus.json")
 
 
-def series_of(flow: Flow, packets: int) -> Tensor:
-    """(packets,) payload lengths, those to the client negative, in 0..1; absent packets have length 0."""
-    signed = [-pl if back else pl for pl, back in zip(flow.pl[:packets], flow.dir, strict=False)]
-    signed += [0] * (packets - len(signed))
-    return (torch.tensor(signed).clamp(-LONGEST, LONGEST) / LONGEST + 1) / 2
+def series_of(flows: Arrays) -> Tensor:
+    """(n, packets) payload lengths, those to the client negative, in 0..1; absent packets have length 0."""
+    signed = torch.from_numpy(flows.pl * (1 - 2 * flows.dir))
+    return (signed.clamp(-LONGEST, LONGEST) / LONGEST + 1) / 2
 
 
 def flow_of(series: list[float], label: str) -> Flow:
@@ -133,8 +133,7 @@ def fit(net: UNet2DModel, clean: Tensor, labels: Tensor, epochs: int) -> None:
     optimiser = torch.optim.AdamW(net.parameters(), LEARNING_RATE)
     rate = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
     average = EMAModel(net.parameters(), decay=DECAY)
-    for epoch in track(range(epochs), "training", disable=not sys.stderr.isatty()):
-        total = 0.0
+    for _ in track(range(epochs), "training", disable=not sys.stderr.isatty()):
         for rows in torch.randperm(len(clean)).split(BATCH):
             noise, level = torch.randn_like(clean[rows]), torch.randint(LEVELS, (len(rows),))
             found = net(noisy.add_noise(clean[rows], noise, level), level, labels[rows]).sample
@@ -143,9 +142,7 @@ def fit(net: UNet2DModel, clean: Tensor, labels: Tensor, epochs: int) -> None:
             loss.backward()
             optimiser.step()
             average.step(net.parameters())
-            total += loss.item() * len(rows)
         rate.step()
-        print(f"epoch {epoch + 1}: {total / len(clean):.5f}", file=sys.stderr)
     average.copy_to(net.parameters())
 
 

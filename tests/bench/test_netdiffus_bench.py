@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from edgegen.evaluate.arrays import arrays
 from edgegen.flow import Flow
 from edgegen.readers import read_flows
 from edgegen.writers import write_flows
 
 ROOT = Path(__file__).parents[2]
+SIZES = (("a", 100), ("b", 700))  # payload bytes of each label's first packet
 
 
 @pytest.fixture(autouse=True)
@@ -23,7 +25,7 @@ def test_a_flow_comes_back_out_of_its_image() -> None:
     import netdiffus
 
     flow = Flow("a", [517, 1472, 1, 40], [0, 1, 0, 1], [0.0] * 4)
-    image = netdiffus.images(netdiffus.series_of(flow, 10)[None])
+    image = netdiffus.images(netdiffus.series_of(arrays([flow], ["a"], 10)))
     assert image.shape == (1, 1, 12, 12)
     assert image.abs().max() <= 1
     assert netdiffus.flow_of(netdiffus.series_in(image, 10)[0].tolist(), "a") == flow
@@ -53,6 +55,3 @@ def test_from_flows_to_a_table_for_each_number_of_steps(tmp_path: Path, monkeypa
     result = json.loads((tmp_path / "out" / "netdiffus.json").read_text())
     assert result["rows"][0]["flows"] == 10
     assert result["rows"][0]["cpu_ms_a_flow"] > 0
-
-
-SIZES = (("a", 100), ("b", 700))
