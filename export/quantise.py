@@ -1,7 +1,8 @@
 """fp32 step graph -> int8 step graph, in standard ONNX operators only.
 
 Every linear becomes an integer product: weights int8 with one scale per output row, activations int8 with one
-symmetric scale per row of the batch, accumulated in int32 by MatMulInteger:
+symmetric scale per row of the batch, accumulated in int32 by MatMulInteger (the engine adds a few products in 16
+bits first, which is why `headroom` has a say in the weights' scales):
 
     inverse = 127 / max(|x|)                      per row of the batch
     q       = int8(round(x * inverse))
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from edgegen.errors import EdgegenError
+from edgegen.export import headroom
 
 LARGEST = 127
 # Below any activation that carries information, above what would overflow 127 / x in float32.
@@ -25,8 +27,8 @@ SMALLEST_ROW = 1e-30
 
 def quantise_rows(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """int8 rows and their float32 scales: weight (N, K) ~ q (N, K) * scale (N, 1)."""
-    largest = np.maximum(np.abs(weight).max(axis=1, keepdims=True), SMALLEST_ROW)
-    scale = (largest / LARGEST).astype(np.float32)
+    largest = np.maximum(np.abs(weight).max(axis=1), SMALLEST_ROW)
+    scale = np.maximum(largest / LARGEST, headroom.least_scales(weight)).astype(np.float32)[:, None]
     q = np.clip(np.rint(weight / scale), -LARGEST, LARGEST).astype(np.int8)
     return q, scale[:, 0]
 

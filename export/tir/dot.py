@@ -18,10 +18,12 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
 from edgegen.errors import EdgegenError
+from edgegen.export import headroom
+from edgegen.export.headroom import INPUTS
 from edgegen.export.maths import Expr
 from edgegen.export.tir.lanes import Buffer
 
-ROWS, INPUTS = 16, 4
+ROWS = 16
 BLOCK = ROWS * INPUTS
 GROUP = 4
 
@@ -41,6 +43,8 @@ def pack(weight: NDArray[Any]) -> NDArray[Any]:
     """weight (n, k), int8 or float32, in the packed order, padded with rows of zeros to whole blocks."""
     n, k = weight.shape
     inputs = INPUTS // weight.itemsize
+    if weight.dtype == np.int8 and not headroom.fits(weight):
+        raise EdgegenError("weights are too large beside each other for sums in 16 bits: quantise them with edgegen")
     if k % inputs:
         raise EdgegenError(f"a linear with {k} inputs cannot be packed: widths must be multiples of {inputs}")
     whole = np.zeros((padded(n), k), weight.dtype)

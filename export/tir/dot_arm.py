@@ -5,7 +5,7 @@ from typing import ClassVar
 from tvm import tirx
 from tvm.script.ir_builder import tirx as T
 
-from edgegen.errors import EdgegenError
+from edgegen.export.headroom import NEON_STEPS
 from edgegen.export.maths import Expr
 from edgegen.export.tir.dot import INPUTS, ROWS, Tile, four, put, take, zeros
 from edgegen.export.tir.lanes import Buffer, loop, scratch
@@ -61,16 +61,16 @@ def _lane(register: Expr, lane: int) -> Expr:
 
 
 class Smull:
-    """NEON without a dot product: two rows by four inputs, multiplied to 16 bits twice, then added to 32 in pairs.
+    """NEON without a dot product: two rows by four inputs, multiplied to 16 bits, then added to 32 in pairs.
 
-    Two products of at most 127 * 127 fit into 16 bits, so the inputs are taken eight at a time. Four activations are
-    spread over a whole register once, in memory, and not in a register each time: LLVM sees through the latter, and
-    then moves the upper half of every weight register down instead of multiplying it where it is.
+    The weights leave room in 16 bits for the products of four steps; see `headroom`. Four activations are spread over
+    a whole register once, in memory, and not in a register each time: LLVM sees through the latter, and then moves
+    the upper half of every weight register down instead of multiplying it where it is.
     """
 
     ZERO: ClassVar = 0
     LANES: ClassVar = LANES
-    TILE: ClassVar = ((1, 2), (2, 1))
+    TILE: ClassVar = ((1, 2), (1, 2))
     FLOAT_TILE: ClassVar = ((1, 4), (4, 1))
     AT_ONCE: ClassVar = 8  # quarters, of two sums each
 
@@ -84,8 +84,6 @@ class Smull:
 
     @classmethod
     def sum(cls, tile: Tile) -> None:
-        if tile.k % (2 * INPUTS):
-            raise EdgegenError(f"a linear with {tile.k} inputs needs a multiple of {2 * INPUTS} on this processor")
         quarters = range(len(tile.rows) * QUARTERS * tile.blocks)
         for first in range(0, len(quarters), cls.AT_ONCE):
             cls._some(tile, list(quarters[first : first + cls.AT_ONCE]))
@@ -97,20 +95,28 @@ class Smull:
         pairs = scratch(2 * len(quarters) * LANES, "int32")
         for i in range(2 * len(quarters)):
             put(pairs, zeros(LANES), i * LANES, LANES)
-        with loop(tile.k // (2 * INPUTS)) as twice:
-            steps = (twice * 2, twice * 2 + 1)
-            for i, quarter in enumerate(quarters):
-                r, place = divmod(quarter, QUARTERS * tile.blocks)
-                weights = [tile.weights(step, place * LANES, LANES * INPUTS) for step in steps]
-                activations = [cls._activations(tile, tile.rows[r], step) for step in steps]
-                for half in range(2):
-                    products = _product(weights[0], activations[0], half) + _product(weights[1], activations[1], half)
-                    at = (2 * i + half) * LANES
-                    put(pairs, cls._add_pairs(take(pairs, at, LANES), products), at, LANES)
+        whole, rest = divmod(tile.k // INPUTS, NEON_STEPS)
+        with loop(whole) as turn:
+            cls._steps(tile, [turn * NEON_STEPS + step for step in range(NEON_STEPS)], quarters, pairs)
+        if rest:
+            left = [tirx.const(whole * NEON_STEPS + step, "int32") for step in range(rest)]
+            cls._steps(tile, left, quarters, pairs)
         for i, quarter in enumerate(quarters):
             both = [take(pairs, (2 * i + half) * LANES, LANES) for half in range(2)]
             even, odd = (tirx.Shuffle(both, [first + 2 * j for j in range(LANES)]) for first in range(2))
             put(tile.sums, even + odd, quarter * LANES, LANES)
+
+    @classmethod
+    def _steps(cls, tile: Tile, steps: list[Expr], quarters: list[int], pairs: Buffer) -> None:
+        """Add the products of a few steps, whose sums are widened once."""
+        for i, quarter in enumerate(quarters):
+            r, place = divmod(quarter, QUARTERS * tile.blocks)
+            weights = [tile.weights(step, place * LANES, LANES * INPUTS) for step in steps]
+            activations = [cls._activations(tile, tile.rows[r], step) for step in steps]
+            for half in range(2):
+                products = [_product(w, a, half) for w, a in zip(weights, activations, strict=True)]
+                at = (2 * i + half) * LANES
+                put(pairs, cls._add_pairs(take(pairs, at, LANES), sum(products[1:], products[0])), at, LANES)
 
     @staticmethod
     def _activations(tile: Tile, row: Expr, step: Expr) -> Expr:

@@ -8,18 +8,20 @@ import pytest
 from compiled import Array
 
 from edgegen.errors import EdgegenError
-from edgegen.export import tir
-from edgegen.export.quantise import LARGEST, SMALLEST_ROW
+from edgegen.export import headroom, tir
+from edgegen.export.quantise import LARGEST, SMALLEST_ROW, quantise_rows
 from edgegen.export.tir import dot
 from edgegen.export.tir.lanes import LANES
 from edgegen.export.tir.products import DOTS
 
 F32, I8 = np.float32, np.int8
 ROWS = 3
-# (inputs, rows of the weight): one block, many that share no factor, padded ones in one group and in several.
-LINEARS = ((8, 16), (24, 5), (40, 176), (72, 37), (8, 130), (520, 48))
+# (inputs, rows of the weight): one block, many that share no factor, padded ones in one group and in several; steps
+# that are left over.
+LINEARS = ((8, 16), (24, 5), (44, 176), (72, 37), (8, 130), (520, 48))
 WIDE_ROWS = 7  # more than any tile has, and no multiple of one
 HEAD = (24, 200)  # four groups of blocks, the last of them half padding
+TURNS = np.array([1, -1])
 EPS = 1e-5
 HEADS, WIDTH, SLOTS, STEPS, TEMPERATURE = 3, 6, 2 * LANES, 19, 0.4
 INNER, TAPS, STATE = 2 * LANES, 4, 6
@@ -187,15 +189,19 @@ def test_scan_quantise(kernels: compiled.Kernels) -> None:
 
 
 def weight_of(k: int, n: int) -> Array:
-    """Random levels, a row of each extreme among them."""
-    weight = np.random.default_rng(n).integers(-LARGEST, LARGEST + 1, (n, k)).astype(I8)
-    weight[0], weight[-1] = LARGEST, -LARGEST
+    """Random levels, and the rows whose sums in 16 bits are the largest that there may be."""
+    weight, _ = quantise_rows(np.random.default_rng(n).normal(size=(n, k)).astype(F32))
+    place = np.arange(k)
+    sparse = np.where(place % 16 == 0, LARGEST, 0)
+    for row, values in zip((0, 1, -2, -1), (32, -32, 64 * TURNS[place % 2], sparse), strict=True):
+        weight[row] = values
+    assert headroom.fits(weight)
     return weight
 
 
 def activations(k: int, rows: int = ROWS) -> Array:
     q = np.random.default_rng(k).integers(-LARGEST, LARGEST + 1, (rows, k)).astype(I8)
-    q[1], q[2] = LARGEST, -LARGEST
+    q[0], q[1], q[2] = LARGEST * TURNS[np.arange(k) % 2], LARGEST, -LARGEST
     return q
 
 
@@ -288,6 +294,11 @@ def test_refine(kernels: compiled.Kernels) -> None:
 def test_a_width_that_does_not_pack_is_refused() -> None:
     with pytest.raises(EdgegenError, match="multiples of 4"):
         dot.pack(np.zeros((16, 6), I8))
+
+
+def test_weights_whose_sums_16_bits_do_not_hold_are_refused() -> None:
+    with pytest.raises(EdgegenError, match="too large beside each other"):
+        dot.pack(np.full((16, 8), 33, I8))
 
 
 Case = tuple[list[Array], list[tuple[tuple[int, ...], type]]]
