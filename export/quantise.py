@@ -26,9 +26,15 @@ SMALLEST_ROW = 1e-30
 
 
 def quantise_rows(weight: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """int8 rows and their float32 scales: weight (N, K) ~ q (N, K) * scale (N, 1)."""
+    """int8 rows and their float32 scales: weight (N, K) ~ q (N, K) * scale (N, 1).
+
+    The largest of a row gets the highest odd level that there is room for. An odd one, because rows of the table are
+    quantised again, some of them as they are: 127 q / largest is then never half way between two levels.
+    """
     largest = np.maximum(np.abs(weight).max(axis=1), SMALLEST_ROW)
-    scale = np.maximum(largest / LARGEST, headroom.least_scales(weight)).astype(np.float32)[:, None]
+    room = largest / np.maximum(largest / LARGEST, headroom.least_scales(weight))
+    level = np.floor((room - 1) / 2) * 2 + 1
+    scale = (largest / level).astype(np.float32)[:, None]
     q = np.clip(np.rint(weight / scale), -LARGEST, LARGEST).astype(np.int8)
     return q, scale[:, 0]
 

@@ -43,8 +43,10 @@ def test_each_row_uses_all_the_room_there_is_whatever_the_others_hold(weight: We
         assert (alone[0] == q[row]).all()
         assert scale_alone[0] == scale[row]
         if np.abs(weight[row]).max() >= SMALLEST_ROW:
-            room = headroom.least_scales(alone.astype(np.float32))[0]
-            assert max(np.abs(alone.astype(int)).max() / LARGEST, room) >= 1 - headroom.ROUNDING / headroom.AVX2_MOST
+            largest = np.abs(alone.astype(int)).max()
+            assert largest % 2 == 1
+            next_odd = np.abs(weight[row]).max() / (largest + 2)
+            assert largest == LARGEST or next_odd < headroom.least_scales(weight[row : row + 1])[0] * (1 + 1e-6)
     assert headroom.fits(q)
 
 
