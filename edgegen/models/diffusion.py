@@ -48,6 +48,7 @@ class DiffusionConfig(Config):
     code: int
     refinements: int = 8
     distilled: bool = False
+    dropout: float = 0.2
     arch: str = "diffusion"
 
     @property

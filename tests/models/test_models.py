@@ -6,6 +6,7 @@ import torch
 from edgegen import models
 from edgegen.codec import Codec, Label
 from edgegen.errors import EdgegenError, UsageError
+from edgegen.models import base
 
 CODEC = Codec((Label("dns", 0.5), Label("web", 0.5)), max_packets=6)
 PARAMETERS = {"tiny": (180_000, 230_000), "base": (1_900_000, 2_100_000)}
@@ -24,6 +25,32 @@ def test_size(arch: str, size: str) -> None:
     low, high = PARAMETERS[size]
     parameters = sum(p.numel() for p in model_of(arch, size, Codec(CODEC.labels)).parameters())
     assert low < parameters < high
+
+
+@token_by_token
+@torch.no_grad()
+def test_training_hides_exact_lengths_and_nothing_else(arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(arch)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+    packet = CODEC.packet_base + 64
+    tokens = torch.tensor([[CODEC.label_base, packet, packet + 9, packet + 31, 0, 0]])
+    same_bins = tokens + torch.tensor([[0, 31, 1, -31, 0, 0]])
+    another_bin, another_label = (tokens + torch.tensor([[*change, 0, 0, 0, 0]]) for change in ((0, 32), (1, 0)))
+
+    def alike(other: torch.Tensor) -> bool:
+        return torch.allclose(model.read(tokens)[0], model.read(other)[0], atol=1e-4)
+
+    monkeypatch.setattr(base, "COARSE_ONLY", 1.0)
+    assert not alike(same_bins)
+    model.train()
+    assert alike(same_bins)
+    assert not alike(another_bin)
+    assert not alike(another_label)
+    monkeypatch.setattr(base, "COARSE_ONLY", 0.0)
+    trained = model.read(tokens)[0]
+    torch.testing.assert_close(trained, model.eval().read(tokens)[0])
 
 
 @token_by_token
