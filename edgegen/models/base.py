@@ -12,7 +12,7 @@ from edgegen.codec import Codec
 
 COARSE_BYTES = 32
 VOCABULARY_MULTIPLE = 64
-# Share of packets that training reads by direction and bin alone: flows are then learned by heart much less.
+# Share of packets that training reads by direction and bin alone, so that fewer flows are learned by heart.
 COARSE_ONLY = 0.2
 
 
