@@ -113,7 +113,7 @@ class Dot(Protocol):
     @staticmethod
     def prepare(q: Buffer, b: int, rows: Expr, k: int) -> Buffer:
         """The first `rows` of the activations int8 (b, k), in the form in which `sum` reads them again and again."""
-        ...
+        return q
 
     @staticmethod
     def sum(tile: Tile) -> None:

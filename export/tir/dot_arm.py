@@ -7,24 +7,20 @@ from tvm.script.ir_builder import tirx as T
 
 from edgegen.export.headroom import NEON_STEPS
 from edgegen.export.maths import Expr
-from edgegen.export.tir.dot import INPUTS, ROWS, Tile, four, put, take, zeros
+from edgegen.export.tir.dot import INPUTS, ROWS, Dot, Tile, four, put, take, zeros
 from edgegen.export.tir.lanes import Buffer, loop, scratch
 
 LANES = 4  # 32-bit numbers in a register: a quarter of a block
 QUARTERS = ROWS // LANES
 
 
-class Sdot:
+class Sdot(Dot):
     """ARMv8.2 dot product: sixteen products and twelve sums in one instruction, the four activations from a lane."""
 
     ZERO: ClassVar = 0
     LANES: ClassVar = LANES
     TILE: ClassVar = ((1, 4), (4, 1))
     FLOAT_TILE: ClassVar = ((1, 4), (4, 1))
-
-    @staticmethod
-    def prepare(q: Buffer, b: int, rows: Expr, k: int) -> Buffer:
-        return q
 
     @classmethod
     def sum(cls, tile: Tile) -> None:
@@ -60,7 +56,7 @@ def _lane(register: Expr, lane: int) -> Expr:
     return tirx.Shuffle([tirx.reinterpret("int32x4", register)], [lane])
 
 
-class Smull:
+class Smull(Dot):
     """NEON without a dot product: two rows by four inputs, multiplied to 16 bits, then added to 32 in pairs.
 
     The weights leave room in 16 bits for the products of four steps; see `headroom`. Four activations are spread over

@@ -6,11 +6,11 @@ from tvm import tirx
 
 from edgegen.export.headroom import AVX2_STEPS
 from edgegen.export.maths import Expr
-from edgegen.export.tir.dot import INPUTS, ROWS, Tile, four, put, take, zeros
+from edgegen.export.tir.dot import INPUTS, ROWS, Dot, Tile, four, put, take, zeros
 from edgegen.export.tir.lanes import Buffer, loop, scratch
 
 
-class Vnni:
+class Vnni(Dot):
     """AVX-512 VNNI: vpdpbusd multiplies unsigned by signed bytes, so activations are stored as q + 128."""
 
     ZERO: ClassVar = 128
@@ -18,10 +18,6 @@ class Vnni:
     TILE: ClassVar = ((1, 4), (4, 4))
     FLOAT_TILE: ClassVar = ((1, 4), (4, 4))
     BUSY: ClassVar = 8  # sums that cover the latency of vpdpbusd
-
-    @staticmethod
-    def prepare(q: Buffer, b: int, rows: Expr, k: int) -> Buffer:
-        return q
 
     @classmethod
     def sum(cls, tile: Tile) -> None:
@@ -54,7 +50,7 @@ class Vnni:
                 put(sums, total, at, ROWS)
 
 
-class Avx2:
+class Avx2(Dot):
     """AVX2: vpmaddubsw multiplies unsigned by signed bytes and adds pairs in 16 bits, so activations are stored as
     q + 128. The weights leave room there for the pairs of two steps; see `headroom`.
     """
@@ -63,10 +59,6 @@ class Avx2:
     LANES: ClassVar = 8  # half a block
     TILE: ClassVar = ((1, 4), (1, 4))
     FLOAT_TILE: ClassVar = ((1, 4), (5, 1))
-
-    @staticmethod
-    def prepare(q: Buffer, b: int, rows: Expr, k: int) -> Buffer:
-        return q
 
     @classmethod
     def sum(cls, tile: Tile) -> None:
