@@ -31,6 +31,7 @@ lint: $(DEV)
 	.venv/bin/ruff format --check
 	# From another folder, since ./edgegen would hide the installed edgegen.export and edgegen.kernels.
 	cd .venv && bin/mypy --config-file ../pyproject.toml
+	cd bench && ../.venv/bin/mypy --config-file ../pyproject.toml *.py peers
 
 clean:
 	rm -rf build dist edgegen.egg-info .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -167,7 +167,8 @@ def prepare(case: Case, run: Path | None, fp32: bool = False) -> None:
     model, codec, config = checkpoint.load(run)
     model.eval()
     model.fold()
-    np.savez(case.folder / "weights.npz", **{name: p.detach().numpy() for name, p in model.named_parameters()})
+    weights: dict[str, Any] = {name: p.detach().numpy() for name, p in model.named_parameters()}
+    np.savez(case.folder / "weights.npz", **weights)
     (case.folder / "config.json").write_text(json.dumps({"model": config["model"], "codec": codec.to_json()}))
     onnx.save(onnx.load(bundle.path / "model.onnx"), case.folder / "model.onnx")
     engine = NativeEngine(bundle.library(), codec, 16)

@@ -39,6 +39,7 @@ LEAVES = ("u", "delta", "A", "B", "C", "D", "z", "delta_bias")
 
 Case = dict[str, Any]
 Inputs = dict[str, Tensor]
+Scan = Callable[..., Any]
 
 
 def main() -> None:
@@ -85,11 +86,11 @@ def main() -> None:
     publish(result, options.out)
 
 
-def contenders(device: torch.device) -> tuple[dict[str, Callable[..., Tensor]], dict[str, str]]:
+def contenders(device: torch.device) -> tuple[dict[str, Scan], dict[str, str]]:
     """By name, each with the reference's arguments; and those that are not here, with the reason."""
-    ours = partial(kernels.selective_scan, delta_softplus=True)
-    plain = partial(reference.selective_scan, delta_softplus=True)
-    found: dict[str, Any] = {"ours": ours, "ours, time innermost": ours, "reference": plain}
+    ours: Scan = partial(kernels.selective_scan, delta_softplus=True)
+    plain: Scan = partial(reference.selective_scan, delta_softplus=True)
+    found: dict[str, Scan] = {"ours": ours, "ours, time innermost": ours, "reference": plain}
     missing: dict[str, str] = {}
     # The backward pass is timed several times after one forward pass.
     functorch_config.donated_buffer = False
@@ -122,15 +123,13 @@ def inputs(case: Case, batch: int, device: torch.device, dtype: torch.dtype, tim
     return made | {name: x.to(device) for name, x in small.items()}
 
 
-def measure(
-    name: str, scan: Callable[..., Tensor], case: Case, device: torch.device, dtype: torch.dtype, runs: int
-) -> dict[str, Any]:
+def measure(name: str, scan: Scan, case: Case, device: torch.device, dtype: torch.dtype, runs: int) -> dict[str, Any]:
     """Medians in ms of a forward pass that keeps what the backward pass needs, and of the backward pass."""
-    row = {"name": name, **case, **must_move(case, dtype)}
-    slow = name.startswith("reference")
-    if slow and case["batch"] * case["dim"] * case["time"] > REFERENCE_ELEMENTS:
+    row: dict[str, Any] = {"name": name, **case, **must_move(case, dtype)}
+    batch = case["batch"]
+    if name.startswith("reference") and case["batch"] * case["dim"] * case["time"] > REFERENCE_ELEMENTS:
         # As many rows as fit, and the time for all of them in proportion.
-        row["batch_measured"] = max(1, REFERENCE_ELEMENTS // (case["dim"] * case["time"]))
+        batch = row["batch_measured"] = max(1, REFERENCE_ELEMENTS // (case["dim"] * case["time"]))
     if name == "reference, torch.compile" and case["time"] > 64:
         return row | {"skipped": "its loop is unrolled: compiling takes minutes"}
     time_innermost = name in ("mamba_ssm", "ours, time innermost")
@@ -139,7 +138,6 @@ def measure(
         operators.path = lambda x: "torch"
     try:
         row["error"] = check(scan, case, device, dtype, time_innermost)
-        batch = row.get("batch_measured", case["batch"])
         leaves = {k: x.requires_grad_() for k, x in inputs(case, batch, device, dtype, time_innermost).items()}
         out = scan(**leaves)
         dy = torch.randn_like(out)
@@ -154,13 +152,12 @@ def measure(
     return row
 
 
-def check(
-    scan: Callable[..., Tensor], case: Case, device: torch.device, dtype: torch.dtype, time_innermost: bool
-) -> float:
+def check(scan: Scan, case: Case, device: torch.device, dtype: torch.dtype, time_innermost: bool) -> float:
     """The largest relative error of output and gradients against the reference in float64 on a few rows."""
     given = inputs(case, CHECK_BATCH, device, dtype, time_innermost)
     results = []
-    for which, kind in ((scan, None), (partial(reference.selective_scan, delta_softplus=True), torch.float64)):
+    plain: Scan = partial(reference.selective_scan, delta_softplus=True)
+    for which, kind in ((scan, None), (plain, torch.float64)):
         leaves = {k: x.detach().to(kind or x.dtype, copy=True).requires_grad_() for k, x in given.items()}
         if time_innermost and kind is None:
             leaves = {

@@ -155,7 +155,7 @@ def milliseconds(run: Callable[[], object]) -> list[float]:
 def a_second(run: Callable[[], object], flows: int) -> float:
     """Flows a second of a run that makes `flows`."""
     run()
-    times = []
+    times: list[float] = []
     while sum(times) < SECONDS or len(times) < 3:
         start = time.perf_counter()
         run()

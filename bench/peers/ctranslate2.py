@@ -12,8 +12,8 @@ from peers.common import TOKENS, Case, Engine, Logits, Tokens, shared_objects
 class CTranslate2:
     name = "CTranslate2"
     precision = "int8"
-    packages = ("ctranslate2",)
-    archs = ("llama",)
+    packages: tuple[str, ...] = ("ctranslate2",)
+    archs: tuple[str, ...] = ("llama",)
 
     def prepare(self, case: Case) -> Path:
         folder = case.folder / "ctranslate2"

@@ -15,8 +15,8 @@ from peers.transformers import mamba_a_log
 class LlamaCpp:
     name = "llama.cpp"
     precision = "int8"
-    packages = ("llama_cpp", "gguf")
-    archs = ("llama", "mamba")
+    packages: tuple[str, ...] = ("llama_cpp", "gguf")
+    archs: tuple[str, ...] = ("llama", "mamba")
 
     def prepare(self, case: Case) -> Path:
         path = case.folder / "q8_0.gguf"
@@ -83,7 +83,7 @@ def _llama(writer: Any, case: Case) -> dict[str, NDArray[np.float32]]:
     writer.add_head_count_kv(c["heads"])
     writer.add_rope_dimension_count(c["d"] // c["heads"])
     writer.add_rope_freq_base(10_000.0)
-    tensors = {}
+    tensors: dict[str, NDArray[np.float32]] = {}
     for i in range(c["layers"]):
         ours, theirs = f"blocks.{i}.", f"blk.{i}."
         q, k, v = np.split(w[ours + "qkv.weight"], 3)
@@ -110,7 +110,7 @@ def _mamba(writer: Any, case: Case) -> dict[str, NDArray[np.float32]]:
     writer.add_ssm_inner_size(c["expand"] * c["d"])
     writer.add_ssm_state_size(c["state"])
     writer.add_ssm_time_step_rank(c["dt_rank"])
-    tensors = {}
+    tensors: dict[str, NDArray[np.float32]] = {}
     for i in range(c["layers"]):
         ours, theirs = f"blocks.{i}.", f"blk.{i}."
         tensors |= {
@@ -181,4 +181,5 @@ class _Context:
         tokens = labels
         for position in range(TOKENS):
             self._decode(tokens, position)
-            tokens = [self._lib.llama_sampler_sample(self._sampler, self._context, row) for row in range(self._rows)]
+            sampled = [self._lib.llama_sampler_sample(self._sampler, self._context, row) for row in range(self._rows)]
+            tokens = np.array(sampled, np.int32)

@@ -11,8 +11,8 @@ from peers.common import Case, Engine, Logits, Tokens, shared_objects
 
 class OnnxRuntime:
     name = "ONNX Runtime"
-    packages = ("onnxruntime", "onnx")
-    archs = ("llama", "mamba")
+    packages: tuple[str, ...] = ("onnxruntime", "onnx")
+    archs: tuple[str, ...] = ("llama", "mamba")
 
     def __init__(self, precision: str) -> None:
         self.precision = precision

@@ -11,8 +11,8 @@ from peers.common import Case, Engine, Logits, Tokens, shared_objects
 class OpenVino:
     name = "OpenVINO"
     precision = "fp32"
-    packages = ("openvino",)
-    archs = ("llama", "mamba")
+    packages: tuple[str, ...] = ("openvino",)
+    archs: tuple[str, ...] = ("llama", "mamba")
 
     def prepare(self, case: Case) -> Path:
         return case.folder / "model.onnx"

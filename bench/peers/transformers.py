@@ -12,8 +12,8 @@ from peers.common import TOKENS, Case, Engine, Logits, Tokens, tree_bytes
 class Transformers:
     name = "transformers"
     precision = "fp32"
-    packages = ("transformers", "torch")
-    archs = ("llama", "mamba")
+    packages: tuple[str, ...] = ("transformers", "torch")
+    archs: tuple[str, ...] = ("llama", "mamba")
 
     def prepare(self, case: Case) -> Path:
         return case.folder / "weights.npz"
