@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgegen.bundle import FIRST_LINE, MANIFEST, SIGNATURE, Bundle, Manifest, is_inside
 from edgegen.errors import EdgegenError
+from edgegen.signals import held_signals
 
 
 def is_bundle(path: Path) -> bool:
@@ -79,14 +80,16 @@ def _replacing(path: Path) -> Iterator[Path]:
     try:
         fresh.mkdir()
         yield fresh
-        if path.exists():
-            path.rename(old)
-        try:
-            fresh.rename(path)
-        except OSError:
-            if old.exists():
-                old.rename(path)
-            raise
+        # A signal between the two would leave neither the new bundle nor the old one.
+        with held_signals():
+            if path.exists():
+                path.rename(old)
+            try:
+                fresh.rename(path)
+            except OSError:
+                if old.exists():
+                    old.rename(path)
+                raise
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise EdgegenError(f"cannot write {path}: {reason}; choose another place or make room") from error

@@ -29,7 +29,6 @@ EXTRAS = {
     "scipy": "eval",
     "sklearn": "eval",
     "pyarrow": "data",
-    "dpkt": "data",
     "prometheus_client": "serve",
     "starlette": "serve",
     "uvicorn": "serve",
@@ -114,7 +113,10 @@ def main() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except UsageError as error:
         print(f"edgegen: {error}", file=sys.stderr)
         sys.exit(2)
@@ -132,9 +134,19 @@ def main() -> None:
     except _Signal as error:
         print(f"edgegen: interrupted by signal {error.number}", file=sys.stderr)
         sys.exit(128 + error.number)
-    except _ReaderGone:
-        # At once: what is still in a buffer would be written again, and fail again.
-        os._exit(READER_GONE)
+    except (_ReaderGone, BrokenPipeError, ConnectionResetError):
+        _end_at_once(READER_GONE)
+    except OSError as error:
+        # Files have sentences of their own, so this is standard output.
+        place, reason = error.filename or "standard output", error.strerror or type(error).__name__
+        print(f"edgegen: cannot write {place} ({reason}): free space or choose another place", file=sys.stderr)
+        _end_at_once(1)
+
+
+def _end_at_once(status: int) -> None:
+    """Without what Python does at the end: what is still in a buffer would be written again, and fail again."""
+    sys.stderr.flush()
+    os._exit(status)
 
 
 if __name__ == "__main__":

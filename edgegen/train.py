@@ -44,7 +44,7 @@ def train(
     validation loss has not fallen for some epochs. `resume` goes on after the last whole epoch, and on the same
     machine ends with the weights of an unbroken run, bit for bit, unless `minutes` is given.
 
-    init:     a run that knows other labels. What it lacks of the new ones is learned first, with all else as it
+    init:     a run of a token model that knows other labels. What it lacks of the new ones is learned first, with all else as it
               is, then everything at a low rate: a handful of flows for each label is enough.
     hold_out: False trains on all flows, where they are too few to spare any; losses are then of training flows.
     distill:  a diffusion whose flows are learned in fewer refinements; size, max_packets and times are its own.
@@ -55,8 +55,10 @@ def train(
         torch.set_num_threads(threads)
     if refinements is not None and arch != "diffusion":
         raise UsageError(f"{arch} makes flows token by token: --refinements is for --arch diffusion")
-    if distill and (init or arch != "diffusion"):
-        raise UsageError("--distill is for --arch diffusion, and without --init: what is taught starts as its teacher")
+    if init and arch == "diffusion":
+        raise UsageError("--init is for llama and mamba: train a diffusion on these flows from nothing")
+    if distill and arch != "diffusion":
+        raise UsageError("--distill is for --arch diffusion: what it teaches is to refine flows in fewer steps")
     teaching = Distillation(distill) if distill else None
     if teaching:
         size, max_packets, times = teaching.size, teaching.codec.max_packets, teaching.codec.has_iat
@@ -117,8 +119,6 @@ def train(
         improved = trainer.epoch()
         if improved:
             checkpoint.save(run, trainer.model)
-        state = {"settings": settings, "history": trainer.history, "best": trainer.best}
-        checkpoint.save_last(run, trainer.model, trainer.optimiser, state)
         checkpoint.save_config(
             run,
             {
@@ -131,6 +131,9 @@ def train(
                 "history": trainer.history,
             },
         )
+        # Last: what was not written before a kill is written again with the epoch that is gone over again.
+        state = {"settings": settings, "history": trainer.history, "best": trainer.best}
+        checkpoint.save_last(run, trainer.model, trainer.optimiser, state)
     return run
 
 

@@ -1,4 +1,5 @@
 import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,23 @@ def test_a_full_disk_leaves_the_old_bundle(bundle: Path, monkeypatch: pytest.Mon
         write_bundle(bundle, FILES, MADE)
     monkeypatch.undo()
     assert Bundle.open(bundle).manifest == MADE
+    assert os.listdir(bundle.parent) == ["a.edgegen"]
+
+
+def test_a_signal_between_the_old_bundle_and_the_new_one_waits(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old one has gone out of the way, the new one is not there yet."""
+    rename = Path.rename
+
+    def rename_and_signal(self: Path, target: Path) -> Path:
+        moved = rename(self, target)
+        if self == bundle:
+            signal.raise_signal(signal.SIGINT)
+        return moved
+
+    monkeypatch.setattr(Path, "rename", rename_and_signal)
+    with pytest.raises(KeyboardInterrupt):
+        write_bundle(bundle, {**FILES, "extra": b"more"}, MADE)
+    assert "extra" in Bundle.open(bundle).files
     assert os.listdir(bundle.parent) == ["a.edgegen"]
 
 

@@ -142,6 +142,7 @@ def fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, c
         ("serve nosuch.edgegen", 1, "nosuch.edgegen"),
         ("serve b.edgegen --engine abacus", 2, "auto, native, onnxruntime"),
         ("serve b.edgegen --host 0.0.0.0", 2, "give a token"),
+        ("serve b.edgegen --drain inf", 2, "drain inf is no positive number"),
         ("pipe nosuch.edgegen", 1, "nosuch.edgegen"),
         ("pipe b.edgegen --engine abacus", 2, "auto, native, onnxruntime"),
         ("pipe b.edgegen --most-flows 0", 2, "most flows 0"),
@@ -277,6 +278,18 @@ def test_a_full_disk_is_one_sentence_and_no_file(folder: Path) -> None:
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
     assert "cannot write x.jsonl" in result.stderr
     assert tree(folder) == before
+
+
+@pytest.mark.parametrize("verb", ["--help", "devices", "data info flows.jsonl", "data import flows.jsonl -o -"])
+def test_standard_output_that_takes_nothing_is_one_sentence(folder: Path, verb: str) -> None:
+    command = [sys.executable, "-P", "-m", "edgegen.cli", *verb.split()]
+    with open("/dev/full", "w") as full:
+        result = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=folder, check=False)
+    assert result.returncode == 1
+    assert result.stderr.endswith(
+        "edgegen: cannot write standard output (No space left on device): free space or choose another place\n"
+    )
+    assert "Traceback" not in result.stderr
 
 
 @pytest.mark.parametrize(

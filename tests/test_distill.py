@@ -141,7 +141,7 @@ def test_another_number_of_refinements(flows: Path, teacher: Path, student: Path
     [
         (["--arch", "llama", "--refinements", "4"], "token by token"),
         (["--arch", "llama", "--distill", "RUN"], "--distill is for --arch diffusion"),
-        (["--arch", "diffusion", "--distill", "RUN", "--init", "RUN"], "without --init"),
+        (["--arch", "diffusion", "--distill", "RUN", "--init", "RUN"], "--init is for llama and mamba"),
         (["--arch", "diffusion", "--distill", "LLAMA"], "only a diffusion can be distilled"),
         (["--arch", "diffusion", "--refinements", "65"], "outside 1..64"),
     ],

@@ -95,6 +95,23 @@ def test_resumed_after_a_kill_the_weights_are_the_same(flows: Path, whole: Path,
     assert [r["validation"] for r in histories[0]] == [r["validation"] for r in histories[1]]
 
 
+def test_a_kill_after_the_last_epoch_leaves_a_run_that_ends_well(
+    flows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whichever file of the epoch was written last."""
+
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("save", "save_config", "save_last"):
+        run = tmp_path / name
+        with monkeypatch.context() as broken, pytest.raises(KeyboardInterrupt):
+            broken.setattr(checkpoint, name, killed)
+            train(flows, run, "llama", "tiny", epochs=1, max_packets=4, threads=1)
+        train(flows, run, "llama", "tiny", epochs=1, max_packets=4, threads=1, resume=True)
+        assert len(checkpoint.load(run)[2]["history"]) == 1
+
+
 def test_resuming_a_finished_run_changes_nothing(flows: Path, whole: Path) -> None:
     before = {path.name: path.read_bytes() for path in whole.iterdir()}
     short(flows, whole, resume=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from email.utils import format_datetime
 from pathlib import Path, PurePosixPath
 
-from edgegen.bundle import MANIFEST, Bundle
+from edgegen.bundle import MANIFEST, SIGNATURE, Bundle
 from edgegen.errors import EdgegenError
 from edgegen.package.deb import Member, Members, folders
 from edgegen.package.manual import help_of, manual
@@ -68,6 +68,12 @@ def contents(bundle: Bundle, executable: Path, facts: Facts) -> tuple[Members, M
         f"{documents}/copyright": Member(filled("copyright")),
         f"{documents}/{changelog}": Member(_gzip(filled("changelog"))),
     }
+    # Where the executable looks for its signature.
+    signature = f"{bundle.manifest.targets[facts.target].executable}.sig"
+    if signature in bundle.files:
+        files[f"usr/bin/edgegen-{name}.sig"] = Member((bundle.path / signature).read_bytes())
+    if (bundle.path / SIGNATURE).exists():
+        files[f"usr/share/edgegen/{name}/{SIGNATURE}"] = Member((bundle.path / SIGNATURE).read_bytes())
     if "card.md" in bundle.files:
         files[f"{documents}/card.md"] = Member((bundle.path / "card.md").read_bytes())
     data = {PurePosixPath(path): member for path, member in files.items()}

@@ -31,7 +31,7 @@ def read(path: Path, options: Options, report: Report) -> Iterator[Flow]:
             iat = [time / MILLISECONDS for time in times[:count]]
             direction = [DIRECTIONS[way] for way in ways[:count]]
             pl = sizes[:count]
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             report.count("rows whose PPI is no list of times, directions and sizes")
             continue
         flow = build_flow(row.get("APP"), pl, direction, iat, row.get("PROTOCOL"), stem(path), options, report)

@@ -73,7 +73,8 @@ class NativeEngine:
         self.threads = threads
         self.width = self._library.edgegen_width(batch)
         self._rows = self._library.edgegen_rows_new(self.width)
-        self.close = weakref.finalize(self, _unload, self._library, self._rows)
+        self._streams: set[int] = set()
+        self.close = weakref.finalize(self, _unload, self._library, self._rows, self._streams)
         if not self._rows:
             raise self._no_memory()
 
@@ -90,16 +91,21 @@ class NativeEngine:
         stream = self._library.edgegen_open(ctypes.byref(asked), self.width, self.threads)
         if not stream:
             raise self._no_memory()
+        self._streams.add(stream)
         try:
             left = request.count
             while left:
+                if stream not in self._streams:
+                    raise ValueError("the engine was closed while its stream was read")
                 tokens = np.empty((min(CHUNK, left), self.codec.length), np.int32)
                 places = np.empty(tokens.shape, np.uint32)
                 self._library.edgegen_read(stream, len(tokens), tokens.ctypes.data, places.ctypes.data)
                 left -= len(tokens)
                 yield Sequences(tokens, places)
         finally:
-            self._library.edgegen_close(stream)
+            if stream in self._streams:
+                self._streams.remove(stream)
+                self._library.edgegen_close(stream)
 
     def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
         """See Stepper."""
@@ -164,7 +170,12 @@ def _load(path: Path) -> ctypes.CDLL:
     return library
 
 
-def _unload(library: ctypes.CDLL, rows: int) -> None:
-    """Free the rows and the library, which would stand in for a newer one at the same path."""
+def _unload(library: ctypes.CDLL, rows: int, streams: set[int]) -> None:
+    """Free the rows and the library, which would stand in for a newer one at the same path.
+
+    Streams that nobody has read to their end have threads in the library: they are closed before it goes.
+    """
+    while streams:
+        library.edgegen_close(streams.pop())
     library.edgegen_rows_free(rows)
     _ctypes.dlclose(library._handle)

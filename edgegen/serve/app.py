@@ -163,6 +163,7 @@ class _Flows(Response):
 
     def __init__(self, service: Service, asked: Asked) -> None:
         self.service, self.asked = service, asked
+        self.begun = False
         self.background = None
         headers = {"content-type": FORMATS[asked.format], "x-edgegen-seed": str(asked.request.seed)}
         self.raw_headers = [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -174,8 +175,11 @@ class _Flows(Response):
             async with asyncio.timeout(service.settings.seconds):
                 end = await self.stream(scope, receive, send, gone)
         except TimeoutError:
-            # The server closes the connection inside the body, so that nobody takes it for whole.
             end = "late"
+            # Inside a body the server closes the connection, so that nobody takes it for whole.
+            if not self.begun:
+                late = f"no flow was made within {service.settings.seconds:g} seconds"
+                await service.refuse(503, late, RETRY_SECONDS)(scope, receive, send)
         finally:
             gone.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -195,6 +199,7 @@ class _Flows(Response):
         except EdgegenError as error:
             await service.refuse(500, str(error))(scope, receive, send)
             return "failed"
+        self.begun = True
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         while part is not None and not gone.done():
             await send({"type": "http.response.body", "body": part, "more_body": True})

@@ -34,6 +34,8 @@ def document(codec: Codec, settings: Settings) -> dict[str, Any]:
             "413": _error("The body is too long."),
             "422": _error("What is asked for makes no sense."),
             "429": _error("As many requests as this server takes are under way; Retry-After says when to come again."),
+            "500": _error("The flows cannot be generated."),
+            "503": _error("No flow was made in the time that a request may take; Retry-After says when to come again."),
         },
     }
     paths = {

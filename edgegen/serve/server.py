@@ -1,6 +1,7 @@
 """A listening server, from its first sentence to its last request."""
 
 import asyncio
+import math
 import signal
 import socket
 import sys
@@ -66,7 +67,7 @@ def _config(service: Service) -> uvicorn.Config:
         log_level="critical",
         access_log=False,
         server_header=False,
-        timeout_graceful_shutdown=int(settings.drain),
+        timeout_graceful_shutdown=math.ceil(settings.drain),
     )
 
 

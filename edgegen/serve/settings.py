@@ -1,6 +1,7 @@
 """What an operator decides: where to listen, who may ask, and how much at a time."""
 
 import ipaddress
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +43,8 @@ class Settings:
         if not 0 <= self.port <= 65_535:
             raise UsageError(f"port {self.port} is outside 0..65535")
         for name in ("workers", "queue", "most_flows", "most_body", "seconds", "patience", "drain"):
-            if getattr(self, name) <= 0:
-                raise UsageError(f"{name.replace('_', ' ')} {getattr(self, name)} is not positive")
+            if not 0 < getattr(self, name) < math.inf:
+                raise UsageError(f"{name.replace('_', ' ')} {getattr(self, name)} is no positive number")
 
 
 def read_token(path: Path | None) -> str | None:

@@ -10,6 +10,8 @@ import typer
 from edgegen.errors import UsageError
 from edgegen.verbs.signed import CheckSignature, RequireSignature, open_bundle
 
+LARGEST_SEED = 2**32 - 1  # of scikit-learn; torch takes the product of one and a million
+
 
 def train(
     out: Annotated[Path, typer.Option("-o", help="The folder of the run, made here.")],
@@ -20,10 +22,10 @@ def train(
         int | None, typer.Option(min=1, help="Passes over the flows; none: 18, few flows 12; diffusion 120 or 180.")
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Time after which to be done.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed trains the same weights.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed trains the same weights.")] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run after a kill.")] = False,
     init: Annotated[
-        Path | None, typer.Option(help="A run to adapt to these flows, a handful of a label or more.")
+        Path | None, typer.Option(help="A run, no diffusion, to adapt to these flows: a handful of a label or more.")
     ] = None,
     hold_out: Annotated[bool, typer.Option(help="Hold a fifth out, or train on all, where they are few.")] = True,
     max_packets: Annotated[int, typer.Option(min=1, help="Packets a flow is cut to.")] = 16,
@@ -152,7 +154,9 @@ def evaluate(
     bundle: Annotated[Path | None, typer.Option(help="The generator.")] = None,
     synthetic: Annotated[Path | None, typer.Option(help="In its place a table of flows that were generated.")] = None,
     out: Annotated[Path | None, typer.Option("-o", metavar="DIR", help="Folder for report and results.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the split into training and held out, as in training.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Of the split into training and held out, as in training.")
+    ] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="Classifiers trained on each set of flows.")] = 5,
     card: Annotated[bool, typer.Option(help="Write the summary into the bundle's card.md, or leave it.")] = True,
     baseline: Annotated[

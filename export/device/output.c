@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/select.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 1 << 16, SIGNALLED = 128 };
+/* timeout(1) sends its signal twice; who asks again later means it. */
+enum { BUFFER_BYTES = 1 << 16, SIGNALLED = 128, PATIENCE = 1 /* seconds */ };
 
 static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
 
@@ -20,6 +22,7 @@ static int file = STDOUT_FILENO;
 static char *buffer; /* BUFFER_BYTES and one record more */
 static size_t filled;
 static volatile sig_atomic_t signalled;
+static time_t since; /* of the first signal */
 
 _Noreturn static void end(int status) {
     if (temporary) unlink(temporary);
@@ -40,9 +43,17 @@ _Noreturn void edgegen_output_fail(const char *sentence) {
 }
 
 static void interrupt(int number) {
-    signalled = number;
-    /* A second one ends the process at once, should the first be held up by a reader that does not read. */
+    const time_t now = time(NULL);
+    if (!signalled) {
+        signalled = number;
+        since = now;
+        return;
+    }
+    if (now - since <= PATIENCE) return;
+    /* The first is held up, as by a reader that does not read. */
+    if (temporary) unlink(temporary);
     signal(number, SIG_DFL);
+    raise(number);
 }
 
 static void check_signals(void) {

@@ -44,7 +44,7 @@ class Levels(Product):
 def embedding(b: int, vocabulary: int, d: int) -> Any:
     """x (b, d): row token[i] of the packed table (vocabulary, d), times its scale in table_scale (vocabulary,)."""
     with Kernel("embedding", b) as kernel:
-        table = kernel.tensor("table", (vocabulary * d,), "int8")
+        table = kernel.tensor("table", (padded(vocabulary) * d,), "int8")
         table_scale = kernel.tensor("table_scale", (vocabulary,))
         token = kernel.tensor("token", (b,), "int64")
         x = kernel.tensor("x", (b, d))

@@ -17,11 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from packaged import PROGRAM, Make, read
 
-from edgegen.bundle import MANIFEST
+from edgegen.bundle import MANIFEST, SIGNATURE
 from edgegen.errors import EdgegenError
 from edgegen.package import package
 from edgegen.package.content import ARCHITECTURES
 from edgegen.package.deb import Member, deb
+from edgegen.trust import make_keys, sign, signer
 
 NAME = "edgegen-home-lan"
 FIRST_OF_MARCH = 1772323200
@@ -48,6 +49,15 @@ def test_one_package_for_each_target(make: Make, tmp_path: Path) -> None:
             architecture == "amd64",
             architecture == "armhf",
         )
+
+
+def test_signatures_are_where_the_executable_looks(make: Make, tmp_path: Path) -> None:
+    private, _ = make_keys(tmp_path / "lab")
+    bundle = sign(make(), signer(private))
+    for path, target in zip(package(bundle, tmp_path), ARCHITECTURES, strict=True):
+        _, data = read(path.read_bytes())
+        assert data[f"./usr/bin/{NAME}.sig"].data == (bundle.path / target / "edgegen.sig").read_bytes()
+        assert data[f"./usr/share/edgegen/home-lan/{SIGNATURE}"].data == (bundle.path / SIGNATURE).read_bytes()
 
 
 def test_control_and_data_agree(make: Make, tmp_path: Path) -> None:

@@ -112,6 +112,13 @@ def test_any_json_values_are_a_flow_or_counted(
     read_all(path, "cesnet", keep_empty=True)
 
 
+def test_a_time_beyond_all_floats_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    path.write_text(f'PPI,APP\n"[[{"9" * 400}], [1], [5]]",x\n"[[0], [1], [5]]",y\n')
+    (flow,) = open_flows(path, Options(keep_empty=True), Report(), "cesnet")
+    assert flow.label == "y"
+
+
 @CHECKS
 @given(
     st.lists(st.tuples(st.integers(0, 65_535), st.sampled_from([0, 1]), st.floats(0, 1e6)), min_size=1, max_size=5),

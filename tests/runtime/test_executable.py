@@ -149,6 +149,8 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path: Path, number: int, threads
         while not os.listdir(tmp_path) and time.monotonic() < deadline:
             time.sleep(0.01)
         assert os.listdir(tmp_path)
+        # As timeout(1) does: to the process, and once more to its group.
+        process.send_signal(number)
         process.send_signal(number)
         assert process.wait(30) == 128 + number
         assert process.stderr.read() == f"edgegen: interrupted by signal {number}: {out} was not written\n".encode()

@@ -17,6 +17,7 @@ from edgegen.bundle_writer import write_bundle
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.runtime import generate
 from edgegen.runtime.engine import CHUNK, StepperEngine, collect, golden_hash, open_engine, verify
+from edgegen.runtime.native import NativeEngine
 from edgegen.runtime.request import Request
 from edgegen.writers import json_line
 
@@ -96,6 +97,22 @@ def test_a_reader_may_leave_early(bundle: Bundle) -> None:
         first = next(flows)
         flows.close()  # type: ignore[attr-defined]
         assert [first] == list(generate(bundle, 1))
+
+
+def test_flows_that_nobody_reads_to_the_end_are_no_harm_at_the_end(bundle: Bundle) -> None:
+    """Python unmakes what is left when it ends, in an order of its own."""
+    program = "import sys; from edgegen.runtime import generate; flows = generate(sys.argv[1], 10**9); next(flows)"
+    done = subprocess.run([sys.executable, "-P", "-c", program, str(bundle.path)], capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_an_engine_that_is_closed_under_a_stream_says_so(bundle: Bundle) -> None:
+    engine = NativeEngine(bundle.library(), bundle.codec, 1)
+    flows = engine.stream(Request(10**9))
+    next(flows)
+    engine.close()
+    with pytest.raises(ValueError, match="closed while its stream was read"):
+        next(flows)
 
 
 @pytest.mark.parametrize(

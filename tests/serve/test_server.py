@@ -88,7 +88,7 @@ def test_the_token_is_asked_for(start: Start, tmp_path: Path) -> None:
     [
         (["--host", "0.0.0.0"], 2, "0.0.0.0 can be reached from other machines: give a token"),
         (["--port", "70000"], 2, "port 70000 is outside"),
-        (["--queue", "0"], 2, "queue 0 is not positive"),
+        (["--queue", "0"], 2, "queue 0 is no positive number"),
         (["--host", "192.0.2.1", "--token-file", "TOKEN"], 1, "cannot listen on 192.0.2.1 port 8080"),
         (["--token-file", "nothing"], 1, "cannot read the token in nothing"),
     ],
@@ -148,6 +148,13 @@ def test_a_request_that_takes_too_long_is_cut_off(start: Start) -> None:
     slow.rest()
     assert 'edgegen_requests_total{end="late"} 1.0' in httpx.get(running.url + "/metrics").text
     assert httpx.post(running.url + FLOWS).status_code == 200
+
+
+def test_a_request_whose_time_is_over_before_its_first_flow_is_told_so(start: Start) -> None:
+    running = start("--seconds", "0.0001")
+    answer = httpx.post(running.url + FLOWS, json={"n": 100_000})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert answer.json() == {"error": "no flow was made within 0.0001 seconds"}
 
 
 HALF_REQUESTS = [
