@@ -23,10 +23,10 @@ import machine
 from edgegen import checkpoint
 from edgegen.bundle import Bundle
 from edgegen.evaluate.arrays import Ints, arrays
-from edgegen.evaluate.likelihood import nats_by_label
 from edgegen.evaluate.subject import BundleSubject
 from edgegen.export import export
 from edgegen.flow import Flow
+from edgegen.likelihood import nats_by_label
 from edgegen.readers import read_flows
 from edgegen.split import split
 from edgegen.train import train

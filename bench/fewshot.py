@@ -27,11 +27,11 @@ from edgegen.evaluate.arrays import Arrays, arrays, flows_of
 from edgegen.evaluate.augmentation import edited, score, some, spread, together
 from edgegen.evaluate.baselines import copy
 from edgegen.evaluate.classifiers import forest, tokens
-from edgegen.evaluate.likelihood import nats_by_label
 from edgegen.evaluate.parts import Parts
 from edgegen.evaluate.transforms import transform
 from edgegen.evaluate.utility import macro_f1
 from edgegen.flow import Flow
+from edgegen.likelihood import nats_by_label
 from edgegen.models import Generator
 from edgegen.models.stepper import TorchStepper
 from edgegen.readers import read_flows

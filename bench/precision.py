@@ -25,10 +25,10 @@ from edgegen import checkpoint
 from edgegen.bundle import FP32, INT8, STEP_GRAPHS, Bundle
 from edgegen.codec import Codec
 from edgegen.evaluate.distributions import jensen_shannon
-from edgegen.evaluate.likelihood import nats_per_token
 from edgegen.export import choices, parity
 from edgegen.export.follow import Follower
 from edgegen.flow import Flow
+from edgegen.likelihood import nats_per_token
 from edgegen.models.base import COARSE_BYTES
 from edgegen.readers import read_flows
 from edgegen.runtime.engine import StepperEngine, collect

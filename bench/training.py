@@ -19,8 +19,8 @@ import machine
 import markov
 from edgegen import checkpoint
 from edgegen.codec import Codec
-from edgegen.evaluate.likelihood import nats_per_token
 from edgegen.flow import Flow
+from edgegen.likelihood import nats_per_token
 from edgegen.readers import read_flows
 from edgegen.split import Split, split
 from edgegen.train import train

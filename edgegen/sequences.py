@@ -36,14 +36,6 @@ def choices(codec: Codec) -> dict[tuple[int, int], list[int]]:
     return groups
 
 
-def free(codec: Codec, tokens: Tensor) -> Tensor:
-    """Where a token of `tokens` (batch, time) was a choice: neither the label, nor forced, nor PAD."""
-    chosen = [position for positions in choices(codec).values() for position in positions]
-    mask = torch.zeros(codec.length, dtype=torch.bool, device=tokens.device)
-    mask[chosen] = True
-    return mask[: tokens.shape[1]] & (tokens != PAD)
-
-
 def nats(model: Generator, codec: Codec, tokens: Tensor) -> Tensor:
     """-log p of every token that was a choice, in no particular order, given what the model reads.
 

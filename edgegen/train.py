@@ -13,6 +13,7 @@ from edgegen import checkpoint, models
 from edgegen.codec import Codec
 from edgegen.distill import Distillation
 from edgegen.errors import EdgegenError, UsageError
+from edgegen.kernels import native
 from edgegen.models.adapt import adapt, learn_labels
 from edgegen.models.diffusion import Diffusion
 from edgegen.readers import read_flows
@@ -44,8 +45,8 @@ def train(
     validation loss has not fallen for some epochs. `resume` goes on after the last whole epoch, and on the same
     machine ends with the weights of an unbroken run, bit for bit, unless `minutes` is given.
 
-    init:     a run of a token model that knows other labels. What it lacks of the new ones is learned first, with all else as it
-              is, then everything at a low rate: a handful of flows for each label is enough.
+    init:     a run of a token model that knows other labels. What it lacks of the new ones is learned first, with
+              all else as it is, then everything at a low rate: a handful of flows for each label is enough.
     hold_out: False trains on all flows, where they are too few to spare any; losses are then of training flows.
     distill:  a diffusion whose flows are learned in fewer refinements; size, max_packets and times are its own.
     refinements: of a diffusion's flows; None: 8, of a distilled one 2.
@@ -113,7 +114,7 @@ def train(
         "versions": {"python": platform.python_version()} | {name: version(name) for name in ("edgegen", "torch")},
     }
     if trainer.model.kernels() == "torch":
-        print(f"edgegen: no C compiler was found, so {arch} trains several times slower: install gcc", file=sys.stderr)
+        print(f"edgegen: {arch} trains several times slower, since {native.compiled()}", file=sys.stderr)
     _make_folder(run)
     while not trainer.over():
         improved = trainer.epoch()

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
-from edgegen.evaluate.likelihood import nats_per_token
 from edgegen.flow import Flow
+from edgegen.likelihood import nats_per_token
 from edgegen.models import Generator
 from edgegen.sequences import PAD, Objective, encode, objective
 

@@ -66,20 +66,29 @@ class _Conv(ctypes.Structure):
     ]
 
 
-@cache
 def library() -> ctypes.CDLL | None:
     """The compiled kernels, by $CC, cc, gcc or clang; None where there is none that can."""
+    made = compiled()
+    return None if isinstance(made, str) else made
+
+
+@cache
+def compiled() -> ctypes.CDLL | str:
+    """The same, or why there is none and what to do, in words that end a sentence."""
     compiler = os.environ.get("CC") or next(filter(shutil.which, ("cc", "gcc", "clang")), None)
     if compiler is None:
-        return None
+        return "no C compiler was found: install gcc"
     with tempfile.TemporaryDirectory(prefix="edgegen-") as folder:
         output = Path(folder, "kernels.so")
         command = [*shlex.split(compiler), *FLAGS, *SOURCES, "-o", str(output)]
         try:
             subprocess.run(command, check=True, capture_output=True)
             return ctypes.CDLL(str(output))
-        except (OSError, subprocess.CalledProcessError):
-            return None
+        except subprocess.CalledProcessError as error:
+            said = (error.stderr.decode(errors="replace").strip() or str(error)).splitlines()[0]
+        except OSError as error:
+            said = str(error)
+    return f"{compiler} compiles nothing ({said}): mend it, or name another in CC"
 
 
 def scan_forward(scan: Scan) -> tuple[Tensor, Tensor]:

@@ -104,8 +104,6 @@ BASELINES: dict[str, Baseline] = {
 }
 # Those that nobody has to ask for: CTGAN trains for minutes, and is heavy to install.
 USUAL = tuple(name for name in BASELINES if name != "ctgan")
-# Their flows are training flows, unchanged or nearly so: what they score is no generator's measure.
-COPYING = ("copy", "time", "edit")
 
 
 def _empty(like: Arrays, n: int, label: int) -> Arrays:

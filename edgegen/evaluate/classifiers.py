@@ -43,7 +43,7 @@ def convolution(training: Arrays, test: Arrays, seed: int, weights: Floats | Non
     import torch
     from torch import nn
 
-    from edgegen.evaluate.latency import one_thread
+    from edgegen.evaluate.threads import one_thread
 
     torch.manual_seed(seed)
     x, y = _images(training), torch.from_numpy(training.label)

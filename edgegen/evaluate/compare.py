@@ -9,12 +9,10 @@ from rich.console import Console
 from rich.table import Table
 
 from edgegen.errors import EdgegenError
-from edgegen.evaluate.distributions import histogram, jensen_shannon
+from edgegen.evaluate.distributions import IAT_EDGES, PL_EDGES, histogram, jensen_shannon
 from edgegen.flow import Flow
 
 QUANTILES = (0.05, 0.5, 0.95)
-PL_EDGES = np.arange(0.0, 65_601.0, 64.0)  # bytes
-IAT_EDGES = np.concatenate(([0.0], np.geomspace(1e-6, 1e3, 55)))  # seconds; bin 0 is below one microsecond
 
 Quantiles = tuple[float, ...]
 Pattern = tuple[tuple[int, ...], tuple[int, ...]]  # pl, dir
@@ -39,7 +37,7 @@ class Side:
 @dataclass(frozen=True)
 class Comparison:
     """One label. pl_divergence, iat_divergence: Jensen-Shannon, in bits (0 alike, 1 disjoint), of payload
-    lengths in bins of 64 bytes and of inter-arrival times in logarithmic bins, six to a decade.
+    lengths in bins of 32 bytes and of inter-arrival times in logarithmic bins, six to a decade, as in `evaluate`.
 
     copies, real_copies: share of the synthetic and of the real flows whose (pl, dir) sequence is one of the
     training flows'. A score says little without them: whoever copies the training set scores best, and real

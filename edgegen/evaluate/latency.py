@@ -3,15 +3,13 @@
 import copy
 import statistics
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 
 from edgegen.bundle import FP32, INT8, STEP_GRAPHS, Bundle
 from edgegen.codec import Codec
+from edgegen.evaluate.threads import one_thread
 from edgegen.models import Generator
 from edgegen.models.stepper import TorchStepper
 from edgegen.runtime.engine import Engine, How, StepperEngine, collect, open_engine
@@ -76,14 +74,3 @@ def _run(engine: Engine, codec: Codec, flows: int, seed: int) -> tuple[float, li
 def _same(made: list[Sequences], reference: list[Sequences]) -> float:
     equal = (np.array_equal(a.tokens, b.tokens) for a, b in zip(made, reference, strict=True))
     return sum(equal) / len(made)
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """What torch does inside, it does on one thread: small work is slowed down by more, and two runs agree."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

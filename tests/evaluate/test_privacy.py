@@ -39,7 +39,7 @@ def test_nats_are_those_of_the_model() -> None:
     from toy import made
 
     from edgegen.codec import Codec
-    from edgegen.evaluate.likelihood import nats_per_token
+    from edgegen.likelihood import nats_per_token
     from edgegen.models import configure, create
     from edgegen.models.stepper import TorchStepper
 

@@ -195,7 +195,8 @@ def test_gradients_are_right(which: Callable[..., Any]) -> None:
 def test_a_compiler_that_fails_is_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
     for compiler in ("false", "no-such-compiler"):
         monkeypatch.setenv("CC", compiler)
-        native.library.cache_clear()
+        native.compiled.cache_clear()
         assert native.library() is None
+        assert str(native.compiled()).startswith(f"{compiler} compiles nothing (")
         assert kernels.path(torch.zeros(1)) == "torch"
-    native.library.cache_clear()
+    native.compiled.cache_clear()
