@@ -141,10 +141,22 @@ def train(
 def _progress_of(run: Path, settings: dict[str, Any], resume: bool) -> dict[str, Any] | None:
     """What to go on from, or None where `run` is new; UsageError where it holds a run that this is not."""
     progress = checkpoint.read_progress(run)
-    if progress and not resume:
+    has_config, has_model = ((run / name).is_file() for name in (checkpoint.CONFIG, checkpoint.MODEL))
+    if (progress or has_config or has_model) and not resume:
         raise UsageError(f"{run} already holds a run: go on with --resume, or choose another folder")
-    if progress and progress["settings"] != settings:
-        differing = ", ".join(name for name in settings if progress["settings"].get(name) != settings[name])
+    if progress:
+        started = progress["settings"]
+    elif has_config:
+        # A kill within the first epoch may leave its config or its weights alone; after more, the state was lost.
+        config = checkpoint.read_config(run)
+        started, history = config.get("provenance"), config.get("history")
+        if not isinstance(started, dict) or not isinstance(history, list) or len(history) > 1:
+            lost = f"{run} already holds a run, and the {checkpoint.LAST} to go on from is missing"
+            raise UsageError(f"{lost}: choose another folder")
+    else:
+        return None
+    differing = ", ".join(name for name in settings if started.get(name) != settings[name])
+    if differing:
         raise UsageError(f"{run} was started with other settings ({differing}): resume with the same ones")
     return progress
 

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -124,6 +125,35 @@ def test_a_run_is_not_overwritten(flows: Path, whole: Path) -> None:
         short(flows, whole)
     with pytest.raises(UsageError, match=r"other settings \(seed\)"):
         short(flows, whole, resume=True, seed=1)
+
+
+@pytest.mark.parametrize("kept", [(checkpoint.CONFIG, checkpoint.MODEL), (checkpoint.CONFIG,), (checkpoint.MODEL,)])
+def test_a_run_whose_state_is_lost_is_not_overwritten(
+    flows: Path, whole: Path, tmp_path: Path, kept: tuple[str, ...]
+) -> None:
+    for name in kept:
+        shutil.copy(whole / name, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(UsageError, match="already holds a run"):
+        short(flows, tmp_path)
+    if checkpoint.CONFIG in kept:
+        with pytest.raises(UsageError, match=r"the last.safetensors .* is missing: choose another folder$"):
+            short(flows, tmp_path, resume=True)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_after_a_kill_in_the_first_epoch_the_settings_are_the_same(
+    flows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(checkpoint, "save_last", killed)
+        with pytest.raises(KeyboardInterrupt):
+            short(flows, tmp_path)
+    with pytest.raises(UsageError, match=r"other settings \(seed\)"):
+        short(flows, tmp_path, resume=True, seed=1)
 
 
 def test_starting_from_a_run_keeps_what_it_knows(whole: Path, tmp_path: Path) -> None:
