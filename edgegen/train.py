@@ -1,7 +1,11 @@
 """A run: a model trained on a table of flows, from nothing or from another run, and resumed after a kill."""
 
+import fcntl
+import os
 import platform
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from hashlib import file_digest
 from importlib.metadata import version
 from pathlib import Path
@@ -84,58 +88,85 @@ def train(
         "distill": distill.name if distill else None,
         "refinements": refinements,
     }
-    progress = _progress_of(run, settings, resume)
-    # Without a seed of the split, nothing says that any of these flows is unseen.
-    parts = split(flows, seed) if hold_out else Split(None, flows, flows)
-    if not parts.validation:
-        few = f"{flows_path.name} has too few flows to hold some out: give a label at least three, or --no-hold-out"
-        raise EdgegenError(few)
-    codec = teaching.codec if teaching else Codec.fit(parts.train, max_packets, times)
-    torch.manual_seed(seed)
-    model = teaching.student() if teaching else models.create(models.configure(arch, size, codec))
-    if isinstance(model, Diffusion) and refinements is not None:
-        model.refine_in(refinements)
-    if init:
-        trained, trained_codec, _ = checkpoint.load(init)
-        new = adapt(model, codec, trained, trained_codec)
-        if new and not progress:
-            learn_labels(model, codec, parts.train, new, seed)
+    with held(run):
+        progress = _progress_of(run, settings, resume)
+        # Without a seed of the split, nothing says that any of these flows is unseen.
+        parts = split(flows, seed) if hold_out else Split(None, flows, flows)
+        if not parts.validation:
+            few = f"{flows_path.name} has too few flows to hold some out: give a label at least three, or --no-hold-out"
+            raise EdgegenError(few)
+        codec = teaching.codec if teaching else Codec.fit(parts.train, max_packets, times)
+        torch.manual_seed(seed)
+        model = teaching.student() if teaching else models.create(models.configure(arch, size, codec))
+        if isinstance(model, Diffusion) and refinements is not None:
+            model.refine_in(refinements)
+        if init:
+            trained, trained_codec, _ = checkpoint.load(init)
+            new = adapt(model, codec, trained, trained_codec)
+            if new and not progress:
+                learn_labels(model, codec, parts.train, new, seed)
 
-    trainer = Trainer(model, codec, parts.train, parts.validation, epochs, minutes, seed, recipe, teaching or objective)
-    if progress:
-        checkpoint.load_last(run, trainer.model, trainer.optimiser)
-        trainer.history, trainer.best = progress["history"], progress["best"]
-    provenance = settings | {
-        "flows": len(flows),
-        "split": parts.to_json(),
-        "precision": trainer.precision,
-        "device": trainer.device.type,
-        "kernels": trainer.model.kernels(),
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("edgegen", "torch")},
-    }
-    if trainer.model.kernels() == "torch":
-        print(f"edgegen: {arch} trains several times slower, since {native.compiled()}", file=sys.stderr)
-    _make_folder(run)
-    while not trainer.over():
-        improved = trainer.epoch()
-        if improved:
-            checkpoint.save(run, trainer.model)
-        checkpoint.save_config(
-            run,
-            {
-                "arch": arch,
-                "size": size,
-                "model": model.config.to_json(),
-                "codec": codec.to_json(),
-                "provenance": provenance,
-                "best": trainer.best,
-                "history": trainer.history,
-            },
+        trainer = Trainer(
+            model, codec, parts.train, parts.validation, epochs, minutes, seed, recipe, teaching or objective
         )
-        # Last: what was not written before a kill is written again with the epoch that is gone over again.
-        state = {"settings": settings, "history": trainer.history, "best": trainer.best}
-        checkpoint.save_last(run, trainer.model, trainer.optimiser, state)
+        if progress:
+            checkpoint.load_last(run, trainer.model, trainer.optimiser)
+            trainer.history, trainer.best = progress["history"], progress["best"]
+        provenance = settings | {
+            "flows": len(flows),
+            "split": parts.to_json(),
+            "precision": trainer.precision,
+            "device": trainer.device.type,
+            "kernels": trainer.model.kernels(),
+            "versions": {"python": platform.python_version()} | {name: version(name) for name in ("edgegen", "torch")},
+        }
+        if trainer.model.kernels() == "torch":
+            print(f"edgegen: {arch} trains several times slower, since {native.compiled()}", file=sys.stderr)
+        while not trainer.over():
+            improved = trainer.epoch()
+            if improved:
+                checkpoint.save(run, trainer.model)
+            checkpoint.save_config(
+                run,
+                {
+                    "arch": arch,
+                    "size": size,
+                    "model": model.config.to_json(),
+                    "codec": codec.to_json(),
+                    "provenance": provenance,
+                    "best": trainer.best,
+                    "history": trainer.history,
+                },
+            )
+            # Last: what was not written before a kill is written again with the epoch that is gone over again.
+            state = {"settings": settings, "history": trainer.history, "best": trainer.best}
+            checkpoint.save_last(run, trainer.model, trainer.optimiser, state)
     return run
+
+
+@contextmanager
+def held(run: Path) -> Iterator[None]:
+    """Make the folder `run` and keep other trainings out of it; a new one that is still empty afterwards is removed."""
+    try:
+        new = not run.exists()
+        run.mkdir(parents=True, exist_ok=True)
+        folder = os.open(run, os.O_RDONLY)
+    except OSError as error:
+        raise EdgegenError(f"cannot make the folder {run}: {error.strerror}") from error
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(folder)
+        raise EdgegenError(f"another process is training {run}: wait for it, or choose another folder") from error
+    except OSError:
+        pass  # Some file systems of a network have no locks.
+    try:
+        yield
+    finally:
+        os.close(folder)
+        if new:
+            with suppress(OSError):  # It is not empty, as a rule.
+                run.rmdir()
 
 
 def _progress_of(run: Path, settings: dict[str, Any], resume: bool) -> dict[str, Any] | None:
@@ -159,10 +190,3 @@ def _progress_of(run: Path, settings: dict[str, Any], resume: bool) -> dict[str,
     if differing:
         raise UsageError(f"{run} was started with other settings ({differing}): resume with the same ones")
     return progress
-
-
-def _make_folder(run: Path) -> None:
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EdgegenError(f"cannot make the folder {run}: {error.strerror}") from error

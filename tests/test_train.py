@@ -23,7 +23,7 @@ from edgegen.likelihood import nats_per_token
 from edgegen.models.adapt import learn_labels
 from edgegen.readers import read_flows
 from edgegen.split import split
-from edgegen.train import train
+from edgegen.train import held, train
 from edgegen.trainer import ADAPTED, FRESH, REFINED, Schedule
 
 EPOCHS = 8
@@ -154,6 +154,20 @@ def test_after_a_kill_in_the_first_epoch_the_settings_are_the_same(
             short(flows, tmp_path)
     with pytest.raises(UsageError, match=r"other settings \(seed\)"):
         short(flows, tmp_path, resume=True, seed=1)
+
+
+def test_two_trainings_do_not_share_a_folder(flows: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with held(run):
+        with pytest.raises(EdgegenError, match=r"another process is training .*/run: wait for it, or choose another"):
+            short(flows, run)
+        with pytest.raises(EdgegenError, match="another process"):
+            short(flows, run, resume=True)
+    assert not run.exists()
+    run.mkdir()
+    with held(run):
+        pass
+    assert run.exists()
 
 
 def test_starting_from_a_run_keeps_what_it_knows(whole: Path, tmp_path: Path) -> None:
