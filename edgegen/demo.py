@@ -20,17 +20,19 @@ from edgegen.readers import read_flows
 from edgegen.runtime import generate
 from edgegen.split import split
 from edgegen.tables import print_table
-from edgegen.train import train
+from edgegen.train import held, train
 from edgegen.writers import write_flows
 
 FLOWS = 1_000
 SEED = 0
+# An empty file in the run of a demo, which the next one may replace.
+MARK = "made-by-demo"
 
 
 def demo(out: Path, minutes: float, data: Path | None = None) -> None:
     """Train a tiny LLaMA for `minutes`, and leave run, bundle, flows and picture in the folder `out`.
 
-    data: a flow table in place of EdgeLab. What an earlier demo left in `out` is replaced.
+    data: a flow table in place of EdgeLab. What an earlier demo left in `out` is replaced, another run is not.
     """
     if not minutes > 0:
         raise UsageError(f"--minutes {minutes:g} leaves no time to train: give a positive number")
@@ -76,12 +78,18 @@ def demo(out: Path, minutes: float, data: Path | None = None) -> None:
 
 
 def _fresh_run(out: Path) -> Path:
-    """The run folder in `out`, without the checkpoint of an earlier demo."""
+    """The run folder in `out`, without the checkpoint of an earlier demo; UsageError where it holds another run."""
     run = out / "run"
     try:
         run.mkdir(parents=True, exist_ok=True)
-        for name in (checkpoint.CONFIG, checkpoint.MODEL, checkpoint.LAST):
-            (run / name).unlink(missing_ok=True)
+        with held(run):
+            files = [run / name for name in (checkpoint.CONFIG, checkpoint.MODEL, checkpoint.LAST)]
+            if any(file.exists() for file in files) and not (run / MARK).exists():
+                raise UsageError(f"{run} holds a run that no demo made: choose another folder with -o")
+            # First: a demo may be killed before it has trained an epoch, or while it removes these.
+            (run / MARK).touch()
+            for file in files:
+                file.unlink(missing_ok=True)
     except OSError as error:
         raise EdgegenError(f"cannot use the folder {out} ({error.strerror}): choose another with -o") from error
     return run

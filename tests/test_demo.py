@@ -73,6 +73,28 @@ def test_a_place_that_is_a_file_is_one_sentence(tmp_path: Path) -> None:
         demo(tmp_path / "file", 1.0, data=tmp_path)
 
 
+def test_only_a_run_of_a_demo_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edgegen import demo
+
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "model.safetensors").write_text("weeks of work")
+    with pytest.raises(UsageError, match=r"run holds a run that no demo made: choose another folder with -o$"):
+        demo.demo(tmp_path, 1.0, data=tmp_path)
+    assert [path.name for path in run.iterdir()] == ["model.safetensors"]
+    (run / "model.safetensors").unlink()
+
+    def killed(data: Path, run: Path, *rest: object, **options: object) -> None:
+        assert not (run / "model.safetensors").exists()
+        (run / "model.safetensors").write_text("a demo's")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "train", killed)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            demo.demo(tmp_path, 1.0, data=tmp_path)
+
+
 def test_the_shipped_data_is_there_or_missed_in_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     assert edgelab().name == "edgelab.parquet"
     monkeypatch.setattr(Path, "is_file", lambda self: False)
