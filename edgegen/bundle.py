@@ -11,24 +11,49 @@ import hashlib
 import json
 import os
 import platform
+import reprlib
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
+from edgegen.manifest import (
+    AUTOREGRESSIVE,
+    FORMAT,
+    FP32,
+    INT8,
+    REFINEMENT,
+    STEP_GRAPHS,
+    Golden,
+    Manifest,
+    Target,
+)
 
 if TYPE_CHECKING:
     from edgegen.trust import Trust
 
-FORMAT = 1
+__all__ = [
+    "AUTOREGRESSIVE",
+    "FIRST_LINE",
+    "FP32",
+    "INT8",
+    "MACHINES",
+    "MANIFEST",
+    "REFINEMENT",
+    "SIGNATURE",
+    "STEP_GRAPHS",
+    "Bundle",
+    "Golden",
+    "Manifest",
+    "Target",
+    "is_inside",
+    "this_target",
+]
+
 MANIFEST = "manifest.json"
 SIGNATURE = "manifest.sig"
-AUTOREGRESSIVE, REFINEMENT = "autoregressive", "refinement"
-INT8, FP32 = "int8", "fp32"
-# precision -> the step graph that the engine of such a bundle computes
-STEP_GRAPHS = {INT8: "model.int8.onnx", FP32: "model.onnx"}
 FIRST_LINE = '{{"sha256": "{}",\n'
 # What a kernel calls its processor -> the target.
 MACHINES = {
@@ -39,79 +64,6 @@ MACHINES = {
     "armv7l": "armv7",
     "armv8l": "armv7",
 }
-
-
-@dataclass(frozen=True)
-class Target:
-    """The compiled engine for one processor family.
-
-    executable, library: names inside the bundle
-    widths:   compiled batch widths, rising
-    variants: kernel variants, the one to run being chosen at start
-    """
-
-    executable: str
-    library: str
-    widths: tuple[int, ...]
-    variants: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Golden:
-    """Flows first .. first + count - 1 under `seed`, and their sha256 by engine."""
-
-    seed: int
-    first: int
-    count: int
-    sha256: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """What a bundle says about itself.
-
-    kind:    architecture of the model, e.g. "llama"
-    loop:    how flows come out of it: "autoregressive", a token a step, or "refinement", all of a flow in some steps
-    model:   sizes, for people: parameters, layers, ...; the precision; and refinements, where the loop is one of them
-    targets: by target name, as `edgegen export --target` spells it
-    provenance: where the model comes from: run, training data, versions
-    """
-
-    kind: str
-    codec: Codec
-    golden: Golden
-    targets: dict[str, Target]
-    model: dict[str, Any]
-    provenance: dict[str, Any]
-    loop: str = AUTOREGRESSIVE
-
-    @property
-    def refinements(self) -> int:
-        """Steps that make a whole flow; 0 where each makes one token."""
-        return int(self.model["refinements"]) if self.loop == REFINEMENT else 0
-
-    @property
-    def precision(self) -> str:
-        """INT8 or FP32; a bundle that does not say is int8."""
-        precision: str = self.model.get("precision", INT8)
-        return precision
-
-    @property
-    def step_graph(self) -> str:
-        """The name of the step graph that the engine computes."""
-        return STEP_GRAPHS[self.precision]
-
-    def to_json(self) -> dict[str, Any]:
-        return {"format": FORMAT, **asdict(self), "codec": self.codec.to_json()}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> "Manifest":
-        targets = {
-            name: Target(str(t["executable"]), str(t["library"]), tuple(t["widths"]), tuple(t["variants"]))
-            for name, t in data["targets"].items()
-        }
-        codec, golden = Codec.from_json(data["codec"]), Golden(**data["golden"])
-        return cls(data["kind"], codec, golden, targets, data["model"], data["provenance"], data["loop"])
 
 
 @dataclass(frozen=True)
@@ -143,16 +95,14 @@ class Bundle:
         data = _read_manifest(path, trust)
         form, loop = data.get("format"), data.get("loop")
         if form != FORMAT:
-            raise EdgegenError(f"{path} has bundle format {form}, not {FORMAT}: export it with this edgegen")
+            wrong = reprlib.repr(form)
+            raise EdgegenError(f"{path} has bundle format {wrong}, not {FORMAT}: export it with this edgegen")
         if loop not in (AUTOREGRESSIVE, REFINEMENT):
-            raise EdgegenError(f"{path} has a loop of kind {loop!r}, which this edgegen does not know: update it")
+            wrong = reprlib.repr(loop)
+            raise EdgegenError(f"{path} has a loop of kind {wrong}, which this edgegen does not know: update it")
         try:
             files = {str(name): str(digest) for name, digest in data["files"].items()}
             manifest = Manifest.from_json(data)
-            if loop == REFINEMENT and manifest.refinements < 1:
-                raise KeyError("refinements")
-            if manifest.precision not in tuple(STEP_GRAPHS):
-                raise KeyError("precision")
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise EdgegenError(f"{path / MANIFEST} lacks a field ({error}): export the bundle again") from error
         for name, digest in files.items():
@@ -210,8 +160,10 @@ def _read_manifest(path: Path, trust: "Trust | None") -> dict[str, Any]:
         trust.check(path, text)
     try:
         data: dict[str, Any] = json.loads(b"{" + rest)
-    except ValueError as error:
-        raise EdgegenError(f"{file} is not JSON: export the bundle again") from error
+        # Half a character, as \ud800, can be neither printed nor written.
+        json.dumps(data, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise EdgegenError(f"{file} is not JSON that this edgegen can read: export the bundle again") from error
     return data
 
 
@@ -219,6 +171,8 @@ def _check(path: Path, name: str, digest: str) -> None:
     file = path / name
     if not is_inside(name):
         raise EdgegenError(f"{path / MANIFEST} names {name!r}, a file outside the bundle: do not use it")
+    if not name.isprintable():
+        raise EdgegenError(f"{path / MANIFEST} names {name!r}, as no file of a bundle is called: do not use it")
     try:
         found = hashlib.sha256(file.read_bytes()).hexdigest()
     except FileNotFoundError as error:

@@ -9,6 +9,7 @@ at a position is a pair of bounds and not a table:
 Times are whole microseconds inside the codec: integer arithmetic gives the same time on every processor.
 """
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -18,11 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgegen.errors import EdgegenError
-from edgegen.flow import Flow
+from edgegen.errors import EdgegenError, UsageError
+from edgegen.flow import TCP, UDP, Flow
 
 FORMAT = 1
 MICROSECONDS = 1_000_000
+MOST_PACKETS = 1024  # of a flow: attention, and a refined flow's weights, grow with them
+LONGEST_US = 2**53  # more than 200 years; floating-point numbers count up to here without a gap
 
 
 def log_edges(bins: int, longest_us: int) -> list[int]:
@@ -195,15 +198,22 @@ class Codec:
         """The codec that `to_json` wrote; EdgegenError where `data` is not one."""
         try:
             if data["format"] != FORMAT:
-                raise EdgegenError(f"codec format {data['format']} is not {FORMAT}: re-export with this edgegen")
+                form = reprlib.repr(data["format"])
+                raise EdgegenError(f"codec format {form} is not {FORMAT}: re-export with this edgegen")
             labels = tuple(Label(str(label["name"]), float(label["share"]), label["proto"]) for label in data["labels"])
             edges = tuple(int(edge) for edge in data["iat_edges_us"])
             codec = cls(labels, int(data["max_packets"]), int(data["max_pl"]), edges)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise EdgegenError(f"the codec is damaged ({type(error).__name__}: {error}): export it again") from error
-        rising = all(low < high for low, high in pairwise(edges))
-        if not (labels and codec.max_packets > 0 and 0 <= codec.max_pl <= 65_535 and rising):
+        rising = all(low < high for low, high in pairwise(edges)) and len(edges) != 1
+        if edges:
+            rising &= edges[0] >= 0 and edges[-1] <= LONGEST_US
+        if not (labels and 0 < codec.max_packets <= MOST_PACKETS and 0 <= codec.max_pl <= 65_535 and rising):
             raise EdgegenError("the codec is damaged (a size or bin edge out of order): export it again")
+        if not (all(0 <= label.share <= 1 for label in labels) and any(label.share for label in labels)):
+            raise EdgegenError("the codec is damaged (the shares of its labels are no shares): export it again")
+        if not all(label.proto in (None, TCP, UDP) for label in labels):
+            raise EdgegenError(f"the codec is damaged (a transport other than {TCP} and {UDP}): export it again")
         return codec
 
     @classmethod
@@ -211,6 +221,8 @@ class Codec:
         """The codec for a training set: its labels, their shares, and the transport most of a label's flows use."""
         if not flows:
             raise EdgegenError("there are no flows to fit a codec to")
+        if not 1 <= max_packets <= MOST_PACKETS:
+            raise UsageError(f"--max-packets {max_packets} is outside 1..{MOST_PACKETS}")
         by_label: dict[str, list[int | None]] = {}
         for flow in flows:
             by_label.setdefault(flow.label, []).append(flow.proto)

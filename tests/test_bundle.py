@@ -1,7 +1,10 @@
 import hashlib
 import json
+import math
 import os
+import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bundled import CODEC, FILES, MADE, TARGET
@@ -10,7 +13,11 @@ from hypothesis import strategies as st
 
 from edgegen.bundle import MANIFEST, Bundle, this_target
 from edgegen.bundle_writer import write_bundle
+from edgegen.devices import devices
 from edgegen.errors import EdgegenError
+from edgegen.runtime.sampling import label_thresholds
+
+SENTENCE = r"^[^\n]+: [^\n]+$"
 
 
 @pytest.fixture
@@ -76,8 +83,9 @@ def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
 
 def rewrite(bundle: Path, **changes: object) -> None:
     """Change fields of the manifest and hash it again, as another version of edgegen might have written it."""
-    data = {**json.loads((bundle / MANIFEST).read_text()), **changes}
-    del data["sha256"]
+    data = changes.pop("whole", None) or {**manifest(bundle), **changes}
+    assert isinstance(data, dict)
+    data.pop("sha256", None)
     rest = json.dumps(data, indent=1)[2:]
     first = f'{{"sha256": "{hashlib.sha256(rest.encode()).hexdigest()}",\n'
     (bundle / MANIFEST).write_text(first + rest)
@@ -87,6 +95,7 @@ def rewrite(bundle: Path, **changes: object) -> None:
     ("changes", "sentence"),
     [
         ({"format": 2}, "bundle format 2, not 1"),
+        ({"format": "1"}, "bundle format '1', not 1"),
         ({"loop": "diffusion"}, "loop of kind 'diffusion'"),
         ({"files": {"../outside": "00"}}, "outside the bundle"),
         ({"files": 3}, "lacks a field"),
@@ -97,6 +106,96 @@ def test_what_this_edgegen_does_not_know_is_refused(bundle: Path, changes: dict[
     rewrite(bundle, **changes)
     with pytest.raises(EdgegenError, match=sentence):
         Bundle.open(bundle)
+
+
+def manifest(bundle: Path) -> Any:
+    return json.loads((bundle / MANIFEST).read_text())
+
+
+INSIDE: list[tuple[tuple[str, ...], object]] = [
+    (("codec", "max_packets"), math.inf),
+    (("codec", "max_packets"), 100_000_000),
+    (("codec", "max_pl"), math.nan),
+    (("codec", "iat_edges_us"), [0, math.inf]),
+    (("codec", "iat_edges_us"), [0, 10**30]),
+    (("codec", "iat_edges_us"), [5]),
+    (("codec", "labels"), [{"name": "dns", "share": math.nan, "proto": 17}]),
+    (("codec", "labels"), [{"name": "dns", "share": 0, "proto": 17}]),
+    (("codec", "labels"), [{"name": "dns", "share": 1, "proto": [17]}]),
+    (("codec", "format"), "1\n"),
+    (("golden", "sha256"), ["native"]),
+    (("golden", "seed"), "1"),
+    (("golden", "count"), "8"),
+    (("golden", "count"), -8),
+    (("targets", "x86_64", "variants"), [["avx2"]]),
+    (("targets", "x86_64", "variants"), "avx2"),
+    (("targets", "x86_64", "widths"), [1, "8"]),
+    (("files", "a\0b"), "00"),
+    (("files", "a\nb"), "00"),
+    (("files", "a\ud800"), "00"),
+    (("kind",), 3),
+    (("provenance", "training"), [3]),
+]
+
+
+@pytest.mark.parametrize(("place", "value"), INSIDE)
+def test_a_field_of_the_wrong_kind_is_one_sentence(bundle: Path, place: tuple[str, ...], value: object) -> None:
+    data = manifest(bundle)
+    *above, last = place
+    within = data
+    for name in above:
+        within = within[name]
+    within[last] = value
+    rewrite(bundle, **data)
+    with pytest.raises(EdgegenError, match=SENTENCE):
+        Bundle.open(bundle)
+
+
+def test_a_manifest_that_is_too_deep_is_one_sentence(bundle: Path) -> None:
+    rest = b'"provenance": ' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    (bundle / MANIFEST).write_bytes(b'{"sha256": "%s",\n' % hashlib.sha256(rest).hexdigest().encode() + rest)
+    with pytest.raises(EdgegenError, match=SENTENCE):
+        Bundle.open(bundle)
+
+
+def places(data: Any, above: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where in a JSON value there are others, from the top."""
+    within = data.items() if isinstance(data, dict) else enumerate(data) if isinstance(data, list) else ()
+    return [place for key, value in within for place in [(*above, key), *places(value, (*above, key))]]
+
+
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.sampled_from([0, 1, 2**70])
+)
+ANYTHING = st.recursive(LEAVES, lambda some: st.lists(some) | st.dictionaries(st.text(st.characters()), some))
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.data())
+def test_whatever_a_manifest_says_it_opens_or_is_refused(bundle: Path, data: st.DataObject) -> None:
+    whole = (bundle / MANIFEST).read_bytes()
+    changed = manifest(bundle)
+    *above, last = data.draw(st.sampled_from(places(changed)))
+    within = changed
+    for name in above:
+        within = within[name]
+    if data.draw(st.booleans()):
+        within[last] = data.draw(ANYTHING)
+    else:
+        del within[last]
+    rewrite(bundle, whole=changed)
+    said = None
+    try:
+        opened = Bundle.open(bundle)
+        codec = opened.codec
+        assert label_thresholds(codec)[-1] > 0
+        assert codec.legal(1)[0] < codec.legal(1)[1]
+        json.dumps(opened.manifest.to_json(), ensure_ascii=False).encode()
+        devices(opened)
+    except EdgegenError as error:
+        said = str(error)
+    assert said is None or re.fullmatch(SENTENCE, said)
+    (bundle / MANIFEST).write_bytes(whole)
 
 
 PRECISIONS = st.sampled_from(["int8", "fp32"])

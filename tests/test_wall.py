@@ -15,6 +15,7 @@ PACKAGE = Path(edgegen.__file__).parent
 ALONE = (
     "__init__",
     "flow",
+    "manifest",
     "codec",
     "bundle",
     "bundle_writer",
