@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from edgegen import checkpoint
 from edgegen.cli import app
+from edgegen.codec import MOST_PACKETS
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.flow import Flow
 from edgegen.kernels import native
@@ -168,6 +169,16 @@ def test_two_trainings_do_not_share_a_folder(flows: Path, tmp_path: Path) -> Non
     with held(run):
         pass
     assert run.exists()
+
+
+@pytest.mark.parametrize(("flag", "most"), [("--threads", 256), ("--max-packets", MOST_PACKETS)])
+def test_more_than_a_machine_can_take_is_a_wrong_usage(flows: Path, tmp_path: Path, flag: str, most: int) -> None:
+    words = ["train", str(flows), "--arch", "llama", "-o", str(tmp_path / "run"), flag, str(most + 1)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert f"'{flag}'" in done.output
+    assert str(most) in done.output
+    assert not (tmp_path / "run").exists()
 
 
 def test_starting_from_a_run_keeps_what_it_knows(whole: Path, tmp_path: Path) -> None:

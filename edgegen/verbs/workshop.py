@@ -28,9 +28,11 @@ def train(
         Path | None, typer.Option(help="A run, no diffusion, to adapt to these flows: a handful of a label or more.")
     ] = None,
     hold_out: Annotated[bool, typer.Option(help="Hold a fifth out, or train on all, where they are few.")] = True,
-    max_packets: Annotated[int, typer.Option(min=1, help="Packets a flow is cut to.")] = 16,
+    max_packets: Annotated[int, typer.Option(min=1, max=1024, help="Packets a flow is cut to.")] = 16,
     iat: Annotated[bool, typer.Option("--iat/--no-iat", help="Learn times, or sizes and directions only.")] = True,
-    threads: Annotated[int | None, typer.Option(min=1, help="Processor threads; all if nothing is said.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Processor threads; all if nothing is said.")
+    ] = None,
     distill: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="A diffusion of that size to learn from, in fewer refinements."),
