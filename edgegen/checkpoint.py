@@ -19,6 +19,7 @@ from edgegen import models
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
 from edgegen.models import Generator
+from edgegen.models.base import codec_sizes
 
 MODEL, CONFIG, LAST = "model.safetensors", "config.json", "last.safetensors"
 
@@ -40,8 +41,16 @@ def load(run: Path) -> tuple[Generator, Codec, dict[str, Any]]:
         raise _unfinished(run, MODEL)
     try:
         codec, sizes = Codec.from_json(config["codec"]), models.from_json(config["model"])
+        if not codec_sizes(codec).items() <= sizes.to_json().items():
+            raise ValueError("its codec is another model's")
+        weights = load_file(run / MODEL)
+        # Before memory is asked for, which wrong sizes may want more of than there is.
+        with torch.device("meta"):
+            shapes = {name: weight.shape for name, weight in models.create(sizes).state_dict().items()}
+        if shapes != {name: weight.shape for name, weight in weights.items()}:
+            raise ValueError("its weights have other sizes than its configuration says")
         model = models.create(sizes).eval()
-        model.load_state_dict(load_file(run / MODEL))
+        model.load_state_dict(weights)
     except (SafetensorError, RuntimeError, ValueError, KeyError, TypeError, EdgegenError) as error:
         raise _damaged(run, error) from error
     return model, codec, config
@@ -55,7 +64,7 @@ def read_config(run: Path) -> dict[str, Any]:
         config = json.loads((run / CONFIG).read_text())
         if not isinstance(config, dict):
             raise ValueError(f"{CONFIG} is no JSON object")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(run, error) from error
     return config
 
@@ -93,7 +102,7 @@ def read_progress(run: Path) -> dict[str, Any] | None:
     try:
         with safe_open(run / LAST, "pt") as file:
             progress: dict[str, Any] = json.loads(file.metadata()["progress"])
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise EdgegenError(f"{run / LAST} is damaged: remove the run and train it again") from error
     return progress
 

@@ -1,10 +1,13 @@
 """A run folder: what is saved is what is loaded, and damage is one sentence."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from edgegen import checkpoint, models
 from edgegen.codec import Codec, Label
@@ -56,6 +59,64 @@ def test_sizes_that_do_not_fit_the_weights(run: Path) -> None:
     (run / checkpoint.CONFIG).write_text(json.dumps(config))
     with pytest.raises(EdgegenError, match="is damaged"):
         checkpoint.load(run)
+
+
+def change(run: Path, place: tuple[str, ...], value: object) -> None:
+    config = checkpoint.read_config(run)
+    *above, last = place
+    within = config
+    for name in above:
+        within = within[name]
+    within[last] = value
+    (run / checkpoint.CONFIG).write_text(json.dumps(config))
+
+
+SENTENCE = r"^[^\n]+ is damaged \([^\n]+\): train it again$"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *[("heads", value) for value in (0, 7, -4, 48, "4", 4.0, True, None)],
+        *[("d", value) for value in (10**12, 2**70, "48", [48])],
+        *[("layers", value) for value in (0, 10**9)],
+        *[("dropout", value) for value in (1.5, "0.1", float("nan"))],
+        *[("size", 3), ("vocabulary", 64), ("steps", 2), ("packet_base", 0), ("max_pl", 0), ("ffn", -1)],
+        *[("arch", ["llama"]), ("arch", "mamba"), ("a\nb", 1)],
+    ],
+)
+def test_sizes_that_no_model_has(run: Path, name: str, value: object) -> None:
+    change(run, ("model", name), value)
+    with pytest.raises(EdgegenError, match=SENTENCE):
+        checkpoint.load(run)
+
+
+def test_a_config_that_is_too_deep(run: Path) -> None:
+    (run / checkpoint.CONFIG).write_text('{"model": ' + "[" * 100_000 + "]" * 100_000 + "}")
+    with pytest.raises(EdgegenError, match=SENTENCE):
+        checkpoint.read_config(run)
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.integers(-2, 200) | st.floats() | st.text()
+ANYTHING = st.recursive(LEAVES, lambda some: st.lists(some) | st.dictionaries(st.text(), some))
+PLACES = [("model",), ("codec",), *(("codec", name) for name in CODEC.to_json())]
+PLACES += [("model", name) for name in models.configure("llama", "tiny", CODEC).to_json()]
+
+
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.sampled_from(PLACES), ANYTHING)
+def test_whatever_a_config_says_it_loads_or_is_refused(run: Path, place: tuple[str, ...], value: object) -> None:
+    whole = (run / checkpoint.CONFIG).read_bytes()
+    change(run, place, value)
+    said = None
+    try:
+        model, codec, _ = checkpoint.load(run)
+        label = torch.tensor([codec.label_base])
+        model.step(label, torch.zeros(1, dtype=torch.int64), *model.initial_state(1))
+    except EdgegenError as error:
+        said = str(error)
+    assert said is None or re.fullmatch(SENTENCE, said)
+    (run / checkpoint.CONFIG).write_bytes(whole)
 
 
 def test_last_brings_back_weights_optimiser_and_progress(tmp_path: Path, model: Generator) -> None:

@@ -38,6 +38,7 @@ def from_json(data: Any) -> Config:
     """The configuration that `Config.to_json` wrote; EdgegenError where `data` is not one."""
     try:
         config: Config = ARCHS[data["arch"]][1](**data)
-    except (KeyError, TypeError) as error:
+        config.check()
+    except (KeyError, TypeError, ValueError) as error:
         raise EdgegenError(f"the model's configuration is damaged ({error}): train it again") from error
     return config

@@ -1,7 +1,8 @@
 """What every token model shares: its sizes, the tied table, and the two forms, a sequence and one step."""
 
+import reprlib
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
@@ -10,6 +11,10 @@ from torch import Tensor, nn
 
 from edgegen.codec import Codec
 
+# Of a size, so that a damaged configuration is told before memory is asked for.
+MOST, MOST_LAYERS = 2**20, 256
+# Sizes that may be nothing: a codec without times has no tokens before those of packets.
+FROM_ZERO = ("packet_base", "max_pl")
 COARSE_BYTES = 32
 VOCABULARY_MULTIPLE = 64
 # Share of packets that training reads by direction and bin alone, so that fewer flows are learned by heart.
@@ -43,6 +48,20 @@ class Config:
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    def check(self) -> None:
+        """ValueError where no model has these sizes."""
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.type is float:
+                holds = type(value) in (int, float) and 0 <= value < 1
+            elif field.type is int:
+                least, most = 0 if field.name in FROM_ZERO else 1, MOST_LAYERS if field.name == "layers" else MOST
+                holds = type(value) is int and least <= value <= most
+            else:
+                holds = type(value) is field.type
+            if not holds:
+                raise ValueError(f"{field.name} is {reprlib.repr(value)}")
 
 
 def codec_sizes(codec: Codec) -> dict[str, int]:

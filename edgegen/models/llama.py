@@ -36,6 +36,11 @@ class LlamaConfig(Config):
         """Positions of the cache: `steps`, rounded up so that the scores of all fill whole vector registers."""
         return -(-self.steps // SLOT_MULTIPLE) * SLOT_MULTIPLE
 
+    def check(self) -> None:
+        super().check()
+        if self.d % (2 * self.heads):
+            raise ValueError(f"{self.heads} heads do not share {self.d} numbers in pairs")
+
 
 def rope_tables(steps: int, width: int) -> tuple[Tensor, Tensor]:
     """Cosines and sines (steps, width / 2) of the rotary angles."""
