@@ -8,8 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from edgegen.errors import UsageError
 from edgegen.flow import Flow
 from edgegen.readers import import_flows
+from edgegen.readers.folder import same
 from edgegen.readers.options import Options
 from edgegen.readers.report import Report
 from edgegen.writers import write_flows
@@ -20,9 +22,15 @@ DUPLICATE_PACKETS = 10
 
 
 def import_table(sources: Sequence[Path], target: Path, options: Options, format: str) -> Report:
-    """Write the flows of `sources` to `target`, as they come, and return what was read and left out."""
+    """Write the flows of `sources` to `target`, as they come, and return what was read and left out.
+
+    Raises UsageError where `target` is one of them, which it would replace.
+    """
+    if any(same(source, target) for source in sources if not source.is_dir()):
+        raise UsageError(f"{target} is a source, and would be replaced by its own flows: write to another file")
     report = Report()
-    write_flows(_shown(import_flows(sources, options, report, format), report), target, options.metadata())
+    flows = import_flows(sources, options, report, format, target)
+    write_flows(_shown(flows, report), target, options.metadata())
     return report
 
 

@@ -95,6 +95,19 @@ def test_a_failure_in_the_middle_leaves_no_half_table(tmp_path: Path, edgegen: C
     assert sorted(os.listdir(tmp_path)) == ["a.jsonl", "b.bin"]
 
 
+def test_an_import_does_not_replace_its_source(tmp_path: Path, edgegen: Command) -> None:
+    source, link = tmp_path / "in.jsonl", tmp_path / "link.jsonl"
+    write_flows(FLOWS, source)
+    before = source.read_bytes()
+    link.hardlink_to(source)
+    for target in (source, link):
+        status, out, err = edgegen("data", "import", source, "-o", target)
+        assert (status, out, err.count("\n")) == (2, "", 1)
+        assert f"{target} is a source" in err
+    assert edgegen("data", "import", tmp_path, source, "-o", source)[0] == 2
+    assert source.read_bytes() == before
+
+
 def test_info_shows_every_label(tmp_path: Path, edgegen: Command) -> None:
     table = tmp_path / "x.parquet"
     write_flows(FLOWS, table)

@@ -1,6 +1,7 @@
 """Captures and data sets in, streaming. Each format is one file with `read(path, options, report)`.
 
 capture.py, frame.py, biflow.py  bytes -> packets -> segments -> biflows, for pcap.py
+folder.py                        which files to read
 source.py, parquet.py, build.py  opening, unpacking, rows, and one record -> one flow, for the others
 """
 
@@ -12,6 +13,7 @@ from edgegen.errors import EdgegenError, UsageError
 from edgegen.flow import Flow
 from edgegen.readers import cesnet, mirage, pcap, table, tcbench
 from edgegen.readers.capture import PCAP_MAGIC, PCAPNG_MAGIC
+from edgegen.readers.folder import files
 from edgegen.readers.options import AS_IT_STANDS, Options
 from edgegen.readers.parquet import parquet_columns
 from edgegen.readers.report import Report
@@ -68,21 +70,28 @@ def table_flows(path: Path, report: Report | None = None) -> Iterator[Flow]:
 
 
 def import_flows(
-    sources: Sequence[Path], options: Options, report: Report, format: str = "auto"
+    sources: Sequence[Path], options: Options, report: Report, format: str = "auto", target: Path | None = None
 ) -> Iterator[tuple[Path, Flow]]:
     """The flows of files and folders, each with the file it is from.
 
-    A file in a folder that is neither capture nor data set is counted; one that is named is an error, as is
-    an import that finds no flow at all.
+    A file in a folder that is neither capture nor data set, or is broken, is counted; one that is named is an error,
+    as is an import that finds no flow at all. `target`, which the flows are written to, is no part of a folder.
     """
     for source in sources:
-        for path in _files(source):
-            if source.is_dir() and format == "auto" and detect(path) is None:
-                report.source = path.name
-                report.count("files that are no capture and no data set")
-                continue
-            for flow in open_flows(path, options, report, format):
-                yield path, flow
+        folder = source.is_dir()
+        for path in files(source, report, target):
+            try:
+                if folder and format == "auto" and detect(path) is None:
+                    report.source = path.name
+                    report.count("files that are no capture and no data set")
+                    continue
+                for flow in open_flows(path, options, report, format):
+                    yield path, flow
+            except EdgegenError as error:
+                # What is asked for wrongly, or not installed, is not the file's fault.
+                if not folder or isinstance(error, UsageError) or isinstance(error.__cause__, ImportError):
+                    raise
+                report.broken(path.name, error)
     if not report.flows:
         names = ", ".join(str(source) for source in sources)
         raise EdgegenError(f"there is no flow in {names}{_because(report)}: nothing was written")
@@ -115,16 +124,6 @@ def _is_flow(line: str) -> bool:
     except (ValueError, RecursionError):
         return '"pl"' in line and '"dir"' in line
     return isinstance(row, dict) and {"pl", "dir"} <= row.keys()
-
-
-def _files(source: Path) -> Iterator[Path]:
-    if not source.is_dir():
-        yield source
-        return
-    found = sorted(path for path in source.rglob("*") if path.is_file() and not path.name.startswith("."))
-    if not found:
-        raise EdgegenError(f"the folder {source} holds no file: give one with captures or data sets")
-    yield from found
 
 
 def _because(report: Report) -> str:

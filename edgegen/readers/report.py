@@ -15,16 +15,25 @@ class Report:
     flows:   flows handed on
     source:  the file being read, to which reasons are booked
     by_file: for each reason why something was left out or changed, how often in which file
+    said:    of the first files that are broken, a sentence each
     """
 
     records: int = 0
     flows: int = 0
     source: str = ""
     by_file: dict[str, Counter[str]] = field(default_factory=dict)
+    said: list[str] = field(default_factory=list)
 
     def count(self, reason: str) -> None:
         """Book one more for a reason, worded so that it reads after a number ("3 packets that ...")."""
         self.by_file.setdefault(reason, Counter())[self.source] += 1
+
+    def broken(self, name: str, error: Exception) -> None:
+        """Book the file `name`, which cannot be read, or not to its end."""
+        self.source = name
+        self.count("files that cannot be read, or not to their end")
+        if len(self.said) < NAMED_FILES:
+            self.said.append(str(error))
 
     @property
     def reasons(self) -> Counter[str]:
@@ -32,7 +41,7 @@ class Report:
         return Counter({reason: files.total() for reason, files in self.by_file.items()})
 
     def lines(self) -> list[str]:
-        """One line for each reason, the most frequent first, with the files it concerns most."""
+        """One line for each reason, the most frequent first, with the files it concerns most; then what was said."""
         lines = []
         for reason, times in self.reasons.most_common():
             files = self.by_file[reason].most_common()
@@ -40,4 +49,4 @@ class Report:
             if len(files) > NAMED_FILES:
                 named.append(f"{len(files) - NAMED_FILES:,} more files")
             lines.append(f"{times:,} {reason} ({', '.join(named)})")
-        return lines
+        return lines + self.said
