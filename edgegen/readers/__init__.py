@@ -6,6 +6,7 @@ source.py, parquet.py, build.py  opening, unpacking, rows, and one record -> one
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -52,8 +53,13 @@ def open_flows(
 
 
 def read_flows(path: Path, report: Report | None = None) -> list[Flow]:
-    """All flows of a flow table at once; see `table_flows`."""
-    return list(table_flows(path, report))
+    """All flows of a flow table at once; see `table_flows`. Without a report, stderr hears what is left out."""
+    told = Report() if report is None else report
+    flows = list(table_flows(path, told))
+    if report is None and told.reasons:
+        counts = "; ".join(f"{times:,} {reason}" for reason, times in told.reasons.most_common())
+        print(f"edgegen: not all of {path} could be used: {counts}", file=sys.stderr)
+    return flows
 
 
 def table_flows(path: Path, report: Report | None = None) -> Iterator[Flow]:

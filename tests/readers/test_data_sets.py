@@ -263,3 +263,17 @@ def test_options_that_make_no_sense_are_wrong_usage(wrong: dict[str, Any]) -> No
 def test_an_unknown_format_is_wrong_usage(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="mirage"):
         list(open_flows(tmp_path, format="netflow"))
+
+
+def test_who_gives_no_report_hears_what_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "x.jsonl"
+    good = '{"label": "x", "pl": [1], "dir": [0], "iat": [0]}\n'
+    path.write_text(good)
+    read_flows(path)
+    assert capsys.readouterr().err == ""
+    path.write_text(good + "{\n{\n" + good.replace("x", ""))
+    read_flows(path, Report())
+    assert capsys.readouterr().err == ""
+    read_flows(path)
+    counts = "2 lines that are no JSON object; 1 flows without a label"
+    assert capsys.readouterr().err == f"edgegen: not all of {path} could be used: {counts}\n"
