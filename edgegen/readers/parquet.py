@@ -41,7 +41,7 @@ def _open(path: Path) -> Any:
         raise EdgegenError("parquet needs pyarrow, which is not installed: pip install 'edgegen[data]'") from error
     try:
         return parquet.ParquetFile(path)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise EdgegenError(f"{path} is no parquet file that can be read ({_first_line(error)})") from error
 
 

@@ -20,6 +20,10 @@ UNPACKERS: dict[bytes, Callable[[Path], IO[bytes]]] = {
     b"BZh": cast(Callable[[Path], IO[bytes]], bz2.open),
     b"\xfd7zXZ\x00": cast(Callable[[Path], IO[bytes]], lzma.open),
 }
+# The lists of a long flow are above the 131,072 characters that Python takes for the longest cell: so are those of
+# 40,000 packets, which edgegen itself writes.
+LONGEST_CELL = 1 << 26
+csv.field_size_limit(LONGEST_CELL)
 PACKED_SUFFIXES = {".gz", ".bz2", ".xz"}
 
 

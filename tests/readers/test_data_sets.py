@@ -144,6 +144,12 @@ def test_our_own_tables_come_back_as_they_were(tmp_path: Path, suffix: str) -> N
     assert [f.pl for f in flows_of(path, Options(max_packets=1))[0]] == [[45], [517], [9]]
 
 
+def test_a_csv_of_a_long_flow_is_read_again(tmp_path: Path) -> None:
+    flow = Flow("x", [1460] * 40_000, [0, 1] * 20_000, [0.0, *[0.000123456] * 39_999])
+    write_flows([flow], tmp_path / "x.csv")
+    assert read_flows(tmp_path / "x.csv") == [flow]
+
+
 @pytest.mark.parametrize(("pack", "suffix"), [(gzip.compress, ".gz"), (bz2.compress, ".bz2"), (lzma.compress, ".xz")])
 def test_compressed_files_are_unpacked(tmp_path: Path, pack: Callable[[bytes], bytes], suffix: str) -> None:
     path = tmp_path / f"day.csv{suffix}"
@@ -211,6 +217,15 @@ def test_a_damaged_parquet_is_one_sentence(tmp_path: Path) -> None:
     path.write_bytes(data)
     with pytest.raises(EdgegenError, match=r"x\.parquet"):
         read_flows(path)
+
+
+def test_a_parquet_with_a_name_that_is_not_utf8_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "x.parquet"
+    parquet.write_table(pa.table({"label": ["x"], "somewhere": [1]}), path)
+    path.write_bytes(path.read_bytes().replace(b"somewhere", b"some\xffhere"))
+    for read in (read_flows, lambda path: list(open_flows(path))):
+        with pytest.raises(EdgegenError, match=r"x\.parquet is no parquet file that can be read"):
+            read(path)
 
 
 def test_a_training_set_must_be_a_table(tmp_path: Path) -> None:
