@@ -15,7 +15,7 @@ from edgegen.evaluate.baselines import BASELINES, USUAL
 from edgegen.evaluate.card import add_to_card
 from edgegen.evaluate.evaluation import Settings, evaluate
 from edgegen.evaluate.subject import BundleSubject
-from edgegen.readers import read_flows
+from edgegen.readers import read_real_flows
 from edgegen.tables import print_table
 from edgegen.trust import Trust
 from edgegen.writers import write_flows
@@ -83,7 +83,7 @@ def run_augment(
     """Write real and added flows to `out`, and say how many. trust: whose signature the bundle must bear"""
     if (bundle is None) == (transform is None):
         raise UsageError("name where the flows come from: --bundle NAME.edgegen, or --transform NAME")
-    flows = read_flows(real)
+    flows = read_real_flows(real)
     labels = sorted({flow.label for flow in flows})
     counts = augment.wanted(flows, labels, per_label, ratio)
     if bundle is not None:

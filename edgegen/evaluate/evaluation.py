@@ -16,7 +16,7 @@ from edgegen.evaluate.parts import Parts
 from edgegen.evaluate.real import Real, real_flows
 from edgegen.evaluate.subject import BundleSubject, Subject, TableSubject
 from edgegen.evaluate.verdict import verdict
-from edgegen.readers import read_flows
+from edgegen.readers import read_real_flows
 
 FORMAT = 5  # of what parts hold: another number makes them all again
 
@@ -37,7 +37,7 @@ def evaluate(
     """
     settings = settings or Settings()
     say("reading the flows")
-    flows = read_flows(real_path)
+    flows = read_real_flows(real_path)
     digest = sha256(real_path.read_bytes()).hexdigest()
     subject, notes = _subject(bundle, synthetic, digest, settings)
     compared = [BundleSubject(other) for other in others]

@@ -56,9 +56,18 @@ def read_flows(path: Path, report: Report | None = None) -> list[Flow]:
     """All flows of a flow table at once; see `table_flows`. Without a report, stderr hears what is left out."""
     told = Report() if report is None else report
     flows = list(table_flows(path, told))
-    if report is None and told.reasons:
-        counts = "; ".join(f"{times:,} {reason}" for reason, times in told.reasons.most_common())
-        print(f"edgegen: not all of {path} could be used: {counts}", file=sys.stderr)
+    if report is None:
+        _tell(path, told)
+    return flows
+
+
+def read_real_flows(path: Path) -> list[Flow]:
+    """The same, where they are to be real ones: EdgegenError where some are marked as `synthetic`."""
+    report = Report()
+    flows = read_flows(path, report)
+    if report.generated:
+        raise EdgegenError(f"{path} holds {report.generated:,} generated flows (column synthetic): give the real ones")
+    _tell(path, report)
     return flows
 
 
@@ -135,3 +144,9 @@ def _is_flow(line: str) -> bool:
 def _because(report: Report) -> str:
     lines = report.lines()
     return f" ({'; '.join(lines)})" if lines else ""
+
+
+def _tell(path: Path, report: Report) -> None:
+    if report.reasons:
+        counts = "; ".join(f"{times:,} {reason}" for reason, times in report.reasons.most_common())
+        print(f"edgegen: not all of {path} could be used: {counts}", file=sys.stderr)

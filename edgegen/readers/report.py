@@ -13,6 +13,7 @@ class Report:
 
     records: packets of captures and rows of data sets seen
     flows:   flows handed on
+    generated: rows that a table marks as `synthetic`
     source:  the file being read, to which reasons are booked
     by_file: for each reason why something was left out or changed, how often in which file
     said:    of the first files that are broken, a sentence each
@@ -20,6 +21,7 @@ class Report:
 
     records: int = 0
     flows: int = 0
+    generated: int = 0
     source: str = ""
     by_file: dict[str, Counter[str]] = field(default_factory=dict)
     said: list[str] = field(default_factory=list)

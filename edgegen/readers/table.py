@@ -14,6 +14,8 @@ from edgegen.readers.report import Report
 from edgegen.readers.source import csv_rows, open_bytes, open_text
 
 PACKET_COLUMNS = ("pl", "dir", "iat")
+# What AddedFlow.synthetic is written as.
+TRUE = ("true", "1", "1.0")
 LONGEST_LINE = 1 << 26  # characters
 
 
@@ -26,12 +28,13 @@ def read(path: Path, options: Options, report: Report) -> Iterator[Flow]:
         head = file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")
     if head.startswith(b"PAR1"):
         required = [*PACKET_COLUMNS] if options.label else ["label", *PACKET_COLUMNS]
-        rows = parquet_rows(path, required, ["label", "proto", "session"])
+        rows = parquet_rows(path, required, ["label", "proto", "session", "synthetic"])
     elif head.startswith(b"{"):
         rows = _json_rows(path, report)
     else:
         rows = _csv_rows(path, options, report)
     for row in rows:
+        report.generated += str(row.get("synthetic")).lower() in TRUE
         lists = row.get("pl"), row.get("dir"), row.get("iat")
         flow = build_flow(row.get("label"), *lists, row.get("proto"), row.get("session"), options, report)
         if flow:

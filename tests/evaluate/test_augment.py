@@ -12,6 +12,7 @@ from toy import LABELS, made
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.evaluate import augment
 from edgegen.evaluate.command import run_augment
+from edgegen.evaluate.evaluation import evaluate
 from edgegen.evaluate.subject import TableSubject
 from edgegen.flow import AddedFlow
 from edgegen.readers import read_flows
@@ -88,6 +89,20 @@ def test_a_table_holds_marks_and_weights_and_is_read_again(suffix: str, tmp_path
         rows = [json.loads(line) for line in out.read_text().splitlines()]
     assert [row["synthetic"] for row in rows] == [False] * len(REAL) + [True] * len(REAL)
     assert sum(row["weight"] for row in rows) == pytest.approx(len(rows))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_generated_flows_are_not_taken_for_real_ones(suffix: str, tmp_path: Path) -> None:
+    out = tmp_path / f"more.{suffix}"
+    write_flows(augment.from_transform(REAL, "edit", np.array([0, 0]), 0), out, extra=augment.COLUMNS)
+    run_augment(out, None, "edit", None, 1.0, 0, out)
+    sentence = rf"more.{suffix} holds {len(REAL)} generated flows .*give the real ones"
+    with pytest.raises(EdgegenError, match=sentence):
+        run_augment(out, None, "edit", None, 1.0, 0, tmp_path / "again.jsonl")
+    with pytest.raises(EdgegenError, match=sentence):
+        evaluate(out, synthetic=out)
+    assert not (tmp_path / "again.jsonl").exists()
+    assert len(read_flows(out)) == 2 * len(REAL)
 
 
 def test_the_same_seed_adds_the_same_flows(tmp_path: Path) -> None:
