@@ -13,7 +13,21 @@ UNKNOWN_WIDTH = 160
 
 def print_table(table: Table) -> None:
     """Print to stdout, as wide as the terminal, or wide enough where there is none."""
-    Console(width=None if sys.stdout.isatty() else UNKNOWN_WIDTH).print(table)
+    print_as_it_stands(table, None if sys.stdout.isatty() else UNKNOWN_WIDTH)
+
+
+def print_as_it_stands(table: Table, width: int | None) -> None:
+    """Print to stdout, whatever is in the cells: labels and names of files are no markup, nor always Unicode."""
+    console = Console(width=width, markup=False, emoji=False, highlight=False)
+    with console.capture() as captured:
+        console.print(table)
+    print(printable(captured.get()), end="")
+
+
+def printable(text: str) -> str:
+    """What of `text` stdout takes, and escapes for the rest, such as the name of a file that is no Unicode."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return text.encode(encoding, "backslashreplace").decode(encoding)
 
 
 def info_table(title: str, labels: dict[str, Summary], total: Summary) -> Table:

@@ -122,6 +122,16 @@ def test_info_shows_every_label(tmp_path: Path, edgegen: Command) -> None:
     assert cells["all"][-1] == "66.7%"
 
 
+def test_info_takes_no_name_for_markup(tmp_path: Path, edgegen: Command) -> None:
+    table = tmp_path / "a[b]:smile:.jsonl"
+    labels = ["GET [/v1]", "web[tls]", "[red]x", ":smile:", "a\\"]
+    write_flows([Flow(label, [1], [0], [0.0]) for label in labels], table)
+    status, out, err = edgegen("data", "info", table)
+    assert (status, err) == (0, "")
+    assert table.name in out.splitlines()[0]
+    assert {row.split("│")[1].strip() for row in out.splitlines() if "│" in row} == {*labels, "all"}
+
+
 def test_info_of_something_else_is_one_sentence(tmp_path: Path, edgegen: Command) -> None:
     path = tmp_path / "x.parquet"
     path.write_text(json.dumps({"a": 1}))

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from edgegen.bundle import Bundle
 from edgegen.errors import EdgegenError, UsageError
@@ -16,7 +17,7 @@ from edgegen.evaluate.card import add_to_card
 from edgegen.evaluate.evaluation import Settings, evaluate
 from edgegen.evaluate.subject import BundleSubject
 from edgegen.readers import read_real_flows
-from edgegen.tables import print_table
+from edgegen.tables import print_table, printable
 from edgegen.trust import Trust
 from edgegen.writers import write_flows
 
@@ -52,11 +53,11 @@ def run(
     settings = Settings(seed, seeds=seeds, baselines=baselines or USUAL)
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     with console.status("evaluating") as status:
-        result = evaluate(real, opened, synthetic, out, settings, lambda text: status.update(text), others)
+        result = evaluate(real, opened, synthetic, out, settings, lambda text: status.update(Text(text)), others)
     for entry in result["verdict"]:
-        print(f"{entry['axis']}: {entry['level']}. {entry['text']}")
+        print(printable(f"{entry['axis']}: {entry['level']}. {entry['text']}"))
     for note in result["notes"]:
-        print(f"note: {note}")
+        print(printable(f"note: {note}"))
     for title, (headings, rows) in _tables(result).items():
         print()
         print_table(_table(title, headings, rows))

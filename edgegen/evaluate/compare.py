@@ -11,6 +11,7 @@ from rich.table import Table
 from edgegen.errors import EdgegenError
 from edgegen.evaluate.distributions import IAT_EDGES, PL_EDGES, histogram, jensen_shannon
 from edgegen.flow import Flow
+from edgegen.tables import print_as_it_stands
 
 QUANTILES = (0.05, 0.5, 0.95)
 
@@ -104,8 +105,8 @@ def print_comparison(comparisons: Sequence[Comparison]) -> None:
     """The comparisons as a table on stdout, two lines a label: real above synthetic."""
     table = comparison_table(comparisons)
     # Lines longer than the terminal are better than cells cut short.
-    needed = Console(width=10_000).measure(table).maximum
-    Console(width=max(Console().width, needed)).print(table)
+    needed = Console(width=10_000, markup=False, emoji=False).measure(table).maximum
+    print_as_it_stands(table, max(Console().width, needed))
 
 
 def comparison_table(comparisons: Sequence[Comparison]) -> Table:

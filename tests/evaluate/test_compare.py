@@ -85,3 +85,11 @@ def test_the_table_has_no_cell_cut_short(capsys: pytest.CaptureFixture[str]) -> 
     assert name in shown
     assert "12s 12s 12s" in shown
     assert "- - -" in shown  # a flow of one packet has no inter-arrival time
+
+
+def test_a_label_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["GET [/v1]", "web[tls]", ":smile:"]
+    flows = [Flow(name, [1], [0], [0.0]) for name in names]
+    print_comparison(compare(flows, flows, flows))
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in names)
