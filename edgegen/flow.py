@@ -52,6 +52,11 @@ class AddedFlow(Flow):
     weight: float = 1.0
 
 
+def unicode(text: str) -> str:
+    """`text` as every format can hold it: what is none, of the name of a file or of JSON, becomes an escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def fault(flow: Flow) -> str | None:
     """What is wrong with `flow`, in a few words, or None where it keeps the contract."""
     lengths = {len(flow.pl), len(flow.dir), len(flow.iat)}

@@ -64,7 +64,7 @@ def split(flows: Sequence[Flow], seed: int = 0) -> Split:
 
 
 def _rank(seed: int, label: str, name: str) -> bytes:
-    return blake2b(f"{seed}\0{label}\0{name}".encode(), digest_size=8).digest()
+    return blake2b(f"{seed}\0{label}\0{name}".encode("utf-8", "backslashreplace"), digest_size=8).digest()
 
 
 def _deal(groups: Sequence[list[Flow]]) -> tuple[list[Flow], ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from edgegen.errors import EdgegenError, UsageError
-from edgegen.flow import Flow, fault
+from edgegen.flow import Flow, fault, unicode
 from edgegen.pcap_writer import write_pcap
 from edgegen.signals import held_signals
 
@@ -171,15 +171,15 @@ def parquet_parts(
             ("iat", pa.list_(pa.float64())),
             *((name, {"synthetic": pa.bool_(), "weight": pa.float64()}[name]) for name in extra),
         ],
-        metadata=metadata or {},
+        metadata={key: unicode(value) for key, value in (metadata or {}).items()},
     )
     sink = _Sink()
     with parquet.ParquetWriter(sink, schema, compression="zstd") as writer:
         while rows := list(itertools.islice(flows, group)):
             columns = {
-                "label": [_unicode(flow.label) for flow in rows],
+                "label": [unicode(flow.label) for flow in rows],
                 "proto": [flow.proto for flow in rows],
-                "session": [_unicode(flow.session) for flow in rows],
+                "session": [unicode(flow.session) for flow in rows],
                 "pl": [flow.pl for flow in rows],
                 "dir": [flow.dir for flow in rows],
                 "iat": [flow.iat for flow in rows],
@@ -195,10 +195,6 @@ def _write_parquet(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata, ex
     for part in parquet_parts((flow for flow, _ in zip(flows, counter, strict=False)), metadata, extra):
         file.write(part)
     return next(counter)
-
-
-def _unicode(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _write_pcap(flows: Iterator[Flow], file: BinaryIO, metadata: Metadata, extra: tuple[str, ...]) -> int:

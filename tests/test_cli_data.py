@@ -132,6 +132,18 @@ def test_info_takes_no_name_for_markup(tmp_path: Path, edgegen: Command) -> None
     assert {row.split("│")[1].strip() for row in out.splitlines() if "│" in row} == {*labels, "all"}
 
 
+@pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])
+def test_names_that_are_no_unicode_are_escaped(tmp_path: Path, edgegen: Command, suffix: str) -> None:
+    source, target = tmp_path / "caf\udce9.jsonl", tmp_path / f"out{suffix}"
+    source.write_text('{"label": "\\ud800", "session": "\\udce9", "pl": [1], "dir": [0], "iat": [0]}\n')
+    assert edgegen("data", "import", source, "-o", target)[0] == 0
+    assert [(flow.label, flow.session) for flow in read_flows(target)] == [("\\ud800", "\\udce9")]
+    status, out, err = edgegen("data", "info", source)
+    assert (status, err) == (0, "")
+    assert "│ \\ud800 │" in out
+    assert "caf\\udce9.jsonl" in out.splitlines()[0]
+
+
 def test_info_of_something_else_is_one_sentence(tmp_path: Path, edgegen: Command) -> None:
     path = tmp_path / "x.parquet"
     path.write_text(json.dumps({"a": 1}))

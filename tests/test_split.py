@@ -63,6 +63,11 @@ def test_the_seed_alone_decides() -> None:
     assert first.test != other.test
 
 
+def test_names_that_are_no_unicode_are_split_too() -> None:
+    made = split([flow("caf\udce9", f"\ud800{i}", i) for i in range(10)])
+    assert sum(map(len, parts_of(made))) == 10
+
+
 def test_three_sessions_reach_three_parts() -> None:
     flows = [flow("web", session) for session in "aaaaaaaaaabc"]
     assert all(parts_of(split(flows, seed=3)))

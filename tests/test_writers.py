@@ -132,6 +132,12 @@ def test_a_label_that_is_not_unicode_is_escaped(tmp_path: Path, suffix: str) -> 
         assert json.loads((tmp_path / "odd.jsonl").read_bytes())["label"] == "caf\udce9"
 
 
+def test_metadata_that_is_not_unicode_is_escaped(tmp_path: Path) -> None:
+    pq = pytest.importorskip("pyarrow.parquet")
+    write_flows([], tmp_path / "x.parquet", {"added by": "caf\udce9.edgegen"})
+    assert pq.read_schema(tmp_path / "x.parquet").metadata[b"added by"] == b"caf\\udce9.edgegen"
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_failing_source_leaves_the_old_file_and_no_temporary(tmp_path: Path, suffix: str) -> None:
     target = tmp_path / f"flows{suffix}"

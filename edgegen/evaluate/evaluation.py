@@ -16,6 +16,7 @@ from edgegen.evaluate.parts import Parts
 from edgegen.evaluate.real import Real, real_flows
 from edgegen.evaluate.subject import BundleSubject, Subject, TableSubject
 from edgegen.evaluate.verdict import verdict
+from edgegen.flow import unicode
 from edgegen.readers import read_real_flows
 
 FORMAT = 5  # of what parts hold: another number makes them all again
@@ -85,12 +86,12 @@ def _subject(
     bundle: Bundle | Path | None, synthetic: Path | None, digest: str, settings: Settings
 ) -> tuple[Subject, list[str]]:
     if synthetic is not None:
-        seen = f"It is taken for granted that {synthetic.name} was made from the training part of the real flows."
-        return TableSubject(synthetic), [seen]
+        table = TableSubject(synthetic)
+        return table, [f"It is taken for granted that {table.name} was made from the training part of the real flows."]
     if bundle is None:
         raise EdgegenError("nothing to evaluate: give a bundle or generated flows")
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    name = opened.path.name
+    name = unicode(opened.path.name)
     training = opened.manifest.provenance.get("training", {})
     notes = []
     if training.get("hold_out") is False:
@@ -105,7 +106,7 @@ def _subject(
 
 def _facts(path: Path, digest: str, real: Real, settings: Settings) -> dict[str, Any]:
     return {
-        "name": path.name,
+        "name": unicode(path.name),
         "sha256": digest,
         "split_seed": settings.seed,
         "labels": list(real.labels),

@@ -13,7 +13,7 @@ from edgegen.bundle import Bundle, this_target
 from edgegen.errors import EdgegenError
 from edgegen.evaluate.arrays import Arrays, Floats, Ints, arrays
 from edgegen.evaluate.privacy import nats_of_flows
-from edgegen.flow import Flow
+from edgegen.flow import Flow, unicode
 from edgegen.readers import read_flows
 from edgegen.runtime import generate
 
@@ -50,7 +50,7 @@ class BundleSubject:
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.bundle = bundle
-        self.name = bundle.path.name
+        self.name = unicode(bundle.path.name)
         # The card says what an evaluation found: with another one, the flows are the same.
         files = {name: digest for name, digest in bundle.files.items() if name != "card.md"}
         self.key = sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
@@ -90,7 +90,7 @@ class TableSubject:
         flows = read_flows(path)
         if not flows:
             raise EdgegenError(f"{path} holds no flows: nothing can be evaluated")
-        self.name, self.key = path.name, sha256(path.read_bytes()).hexdigest()
+        self.name, self.key = unicode(path.name), sha256(path.read_bytes()).hexdigest()
         # The longest flow tells where its generator stops.
         self.packets = min(PACKETS, max(map(len, flows)))
         self._flows: dict[str, list[Flow]] = {}

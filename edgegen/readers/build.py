@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from edgegen.flow import TCP, UDP, Flow, fault
+from edgegen.flow import TCP, UDP, Flow, fault, unicode
 from edgegen.readers.biflow import BACKWARDS
 from edgegen.readers.options import Options
 from edgegen.readers.report import Report
@@ -19,12 +19,12 @@ def build_flow(
     pl, direction (0 client to server, 1 back) and iat (seconds) should be lists of one length.
     """
     report.records += 1
-    name = options.label or (str(label) if label is not None else "")
+    name = unicode(options.label or (str(label) if label is not None else ""))
     if not name:
         report.count("flows without a label")
         return None
     try:
-        flow = Flow(name, *_kept(pl, direction, iat, options, report), parse_proto(proto), str(session or ""))
+        flow = Flow(name, *_kept(pl, direction, iat, options, report), parse_proto(proto), unicode(str(session or "")))
     except (TypeError, ValueError, OverflowError):
         report.count("flows whose packets are not lists of numbers of one length")
         return None

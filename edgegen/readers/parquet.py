@@ -1,5 +1,6 @@
 """Rows of a parquet file, a batch in memory at a time."""
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,8 @@ def _open(path: Path) -> Any:
     except ImportError as error:
         raise EdgegenError("parquet needs pyarrow, which is not installed: pip install 'edgegen[data]'") from error
     try:
-        return parquet.ParquetFile(path)
+        # As bytes: of a name that is no Unicode, pyarrow takes no string.
+        return parquet.ParquetFile(pa.OSFile(os.fsencode(path)))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise EdgegenError(f"{path} is no parquet file that can be read ({_first_line(error)})") from error
 

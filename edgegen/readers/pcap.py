@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import IO
 
 from edgegen.errors import EdgegenError
-from edgegen.flow import Flow
+from edgegen.flow import Flow, unicode
 from edgegen.readers.biflow import Biflow, BiflowTable
 from edgegen.readers.capture import read_packets
 from edgegen.readers.frame import Skip, segment_of
@@ -41,9 +41,9 @@ def read_biflows(file: IO[bytes], name: str, options: Options, report: Report) -
 
 def read(path: Path, options: Options, report: Report) -> Iterator[Flow]:
     """The flows of a capture, labelled by `options`; the session is the capture's stem."""
-    session = stem(path)
+    session = unicode(stem(path))
     applications = Applications(path, options.idle_timeout) if options.label_by == "ndpi" else None
     with open_bytes(path) as file:
         for biflow in read_biflows(file, path.name, options, report):
-            label = applications.of(biflow) if applications else options.label or session
+            label = unicode(applications.of(biflow) if applications else options.label or session)
             yield Flow(label, biflow.pl, biflow.dir, biflow.iat, biflow.proto, session)

@@ -292,3 +292,12 @@ def test_who_gives_no_report_hears_what_is_left_out(tmp_path: Path, capsys: pyte
     read_flows(path)
     counts = "2 lines that are no JSON object; 1 flows without a label"
     assert capsys.readouterr().err == f"edgegen: not all of {path} could be used: {counts}\n"
+
+
+def test_a_capture_whose_name_is_no_unicode_has_a_label_that_is(tmp_path: Path) -> None:
+    write_flows(FLOWS, tmp_path / "x.pcap")
+    path = (tmp_path / "x.pcap").rename(tmp_path / "caf\udce9.pcap")
+    assert {(flow.label, flow.session) for flow in flows_of(path)[0]} == {("caf\\udce9", "caf\\udce9")}
+    table = tmp_path / "caf\udce9.parquet"
+    write_flows(FLOWS, table)
+    assert read_flows(table) == FLOWS
