@@ -24,6 +24,7 @@ MICROSECONDS = 1_000_000
 EPOCH_US = 1_767_225_600 * MICROSECONDS  # 2026-01-01T00:00:00Z, the first frame
 STAGGER_US = 10_000  # between the starts of two flows
 ROUND_TRIP_US = 10_000  # of the handshake and the close
+LONGEST_GAP = 1e12  # seconds between two packets; far longer ones are no numbers to reckon with
 OPEN_FLOWS = 1_024  # more do not run at the same time, which bounds memory
 SNAP_LENGTH = 262_144
 
@@ -217,6 +218,8 @@ def _packets(flow: Flow, start_us: int, biggest: int) -> Iterator[tuple[int, int
     """(microseconds, side, payload bytes) of each packet, those above `biggest` bytes in parts of it."""
     time_us = start_us
     for pl, side, iat in zip(flow.pl, flow.dir, flow.iat, strict=True):
+        if iat > LONGEST_GAP:
+            raise EdgegenError(f"a flow of {flow.label} has a packet {iat:g} seconds after another: leave it out")
         time_us += round(iat * MICROSECONDS)
         while pl > biggest:
             yield time_us, side, biggest

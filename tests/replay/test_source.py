@@ -63,5 +63,13 @@ def test_what_goes_wrong_in_the_other_process_is_raised_in_this_one(bundle: Path
         list(batches(Source(bundle, labels=("nosuch",)), 1_500, []))
 
 
+@pytest.mark.parametrize("gap", [1e300, 1e305])
+def test_a_packet_that_is_never_due_is_one_sentence(tmp_path: Path, gap: float) -> None:
+    path = tmp_path / "late.jsonl"
+    path.write_text(f'{{"label": "x", "pl": [1, 2], "dir": [0, 1], "iat": [0, {gap}]}}\n')
+    with pytest.raises(EdgegenError, match=r"a flow of x has a packet .* seconds after another"):
+        list(batches(Source(path), 1_500, []))
+
+
 def test_nothing_comes_once_it_is_to_stop(table: Path) -> None:
     assert list(batches(Source(table), 1_500, [15])) == []
