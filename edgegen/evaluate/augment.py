@@ -16,6 +16,7 @@ COLUMNS = ("synthetic", "weight")
 # What the real flows of a label weigh together, where flows were added to them. More added flows then teach more of
 # what flows can be like, and never drown what they are like.
 REAL_SHARE = 0.5
+MOST = 10_000_000  # flows added, all of which are in memory at once
 
 
 def wanted(flows: Sequence[Flow], labels: Sequence[str], per_label: int | None, ratio: float | None) -> Ints:
@@ -26,8 +27,12 @@ def wanted(flows: Sequence[Flow], labels: Sequence[str], per_label: int | None, 
         raise UsageError("--per-label must be positive, --ratio within 0..1000")
     there = Counter(flow.label for flow in flows)
     if per_label is not None:
-        return np.array([max(0, per_label - there[label]) for label in labels], np.int64)
-    return np.array([round((1.0 if ratio is None else ratio) * there[label]) for label in labels], np.int64)
+        counts = [max(0, per_label - there[label]) for label in labels]
+    else:
+        counts = [round((1.0 if ratio is None else ratio) * there[label]) for label in labels]
+    if sum(counts) > MOST:
+        raise UsageError(f"that would add {sum(counts):,} flows, more than {MOST:,}: ask for fewer")
+    return np.array(counts, np.int64)
 
 
 def from_generator(flows: Sequence[Flow], subject: Subject, counts: Ints, seed: int) -> list[AddedFlow]:

@@ -46,7 +46,14 @@ def test_or_in_proportion() -> None:
 
 @pytest.mark.parametrize(
     ("per_label", "ratio", "sentence"),
-    [(5, 1.0, "not both"), (0, None, "must be positive"), (None, 0.0, "within 0"), (None, float("nan"), "within 0")],
+    [
+        (5, 1.0, "not both"),
+        (0, None, "must be positive"),
+        (None, 0.0, "within 0"),
+        (None, float("nan"), "within 0"),
+        (10**12, None, "1,999,999,999,975 flows, more than 10,000,000"),
+        (10**30, None, "ask for fewer"),
+    ],
 )
 def test_counts_that_make_no_sense(per_label: int | None, ratio: float | None, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
