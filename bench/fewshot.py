@@ -46,7 +46,7 @@ from publish import publish
 NUMBERS = (5, 10, 20, 50)
 ADDED = 300  # flows of each label
 # Nats of a whole flow are sure of themselves; a classifier's logarithms of probabilities are not.
-NATS_WEIGHT = 0.25
+NATS_WEIGHT = 0.5
 METHODS = {
     "forest": "random forest on the few",
     "forest_edit": "random forest, edits added",
