@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from edgegen.bundle import FIRST_LINE, MANIFEST, SIGNATURE, Bundle, Manifest, is_inside
 from edgegen.errors import EdgegenError
 from edgegen.signals import held_signals
+from edgegen.temporary import new_folder
 
 
 def is_bundle(path: Path) -> bool:
@@ -76,23 +76,20 @@ def _bytes(content: bytes | Path) -> bytes:
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """A folder beside `path` that takes its place if the block succeeds, and goes if it does not."""
-    fresh, old = (path.with_name(f".{path.name}.{os.getpid()}.{what}") for what in ("new", "old"))
     try:
-        fresh.mkdir()
-        yield fresh
-        # A signal between the two would leave neither the new bundle nor the old one.
-        with held_signals():
-            if path.exists():
-                path.rename(old)
-            try:
-                fresh.rename(path)
-            except OSError:
-                if old.exists():
-                    old.rename(path)
-                raise
+        with new_folder(path) as fresh:
+            yield fresh
+            # A signal between the two would leave neither the new bundle nor the old one.
+            with new_folder(path) as old, held_signals():
+                replaced = path.exists()
+                if replaced:
+                    path.rename(old)
+                try:
+                    fresh.rename(path)
+                except BaseException:
+                    if replaced:
+                        old.rename(path)
+                    raise
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise EdgegenError(f"cannot write {path}: {reason}; choose another place or make room") from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)

@@ -20,6 +20,7 @@ from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
 from edgegen.models import Generator
 from edgegen.models.base import codec_sizes
+from edgegen.temporary import new_file
 
 MODEL, CONFIG, LAST = "model.safetensors", "config.json", "last.safetensors"
 
@@ -114,18 +115,16 @@ def _write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, s
 
 def _replace(path: Path, write: Any) -> None:
     """Let `write` fill a temporary file beside `path`, then rename it; on failure nothing is left behind."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        write(partial)
-        # safetensors makes files that only their owner can read.
-        partial.chmod(0o644)
-        os.replace(partial, path)
+        with new_file(path) as partial:
+            write(partial)
+            # safetensors makes files that only their owner can read.
+            partial.chmod(0o644)
+            os.replace(partial, path)
     except OSError as error:
         raise EdgegenError(f"cannot write {path}: {error.strerror or error}") from error
     except SafetensorError as error:
         raise EdgegenError(f"cannot write {path}: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def _unfinished(run: Path, name: str) -> EdgegenError:

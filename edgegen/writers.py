@@ -15,6 +15,7 @@ from edgegen.errors import EdgegenError, UsageError
 from edgegen.flow import Flow, fault, unicode
 from edgegen.pcap_writer import write_pcap
 from edgegen.signals import held_signals
+from edgegen.temporary import new_file
 
 ROW_GROUP = 16_384  # flows
 CSV_COLUMNS = ("label", "proto", "session", "pl", "dir", "iat")
@@ -47,18 +48,14 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
     An OSError inside the block becomes an EdgegenError that names `path`.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
-            yield file
-        os.replace(temporary, path)
+        with new_file(path) as temporary:
+            with temporary.open("wb") as file:
+                yield file
+            os.replace(temporary, path)
     except OSError as error:
         reason = error.strerror or str(error)
         raise EdgegenError(f"cannot write {path} ({reason}): free space or choose another place") from error
-    finally:
-        # After success the name is gone already; a folder that cannot be read holds no temporary of ours.
-        if os.path.lexists(temporary):
-            temporary.unlink()
 
 
 def json_line(flow: Flow, extra: tuple[str, ...] = ()) -> str:

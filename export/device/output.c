@@ -12,12 +12,12 @@
 #include <unistd.h>
 
 /* timeout(1) sends its signal twice; who asks again later means it. */
-enum { BUFFER_BYTES = 1 << 16, SIGNALLED = 128, PATIENCE = 1 /* seconds */ };
+enum { BUFFER_BYTES = 1 << 16, SIGNALLED = 128, PATIENCE = 1 /* seconds */, MOST_NAMES = 10000 };
 
 static const int caught[] = {SIGINT, SIGTERM, SIGHUP};
 
-static const char *target;
-static char *temporary; /* NULL for standard output */
+static const char *target; /* NULL for standard output */
+static char *temporary;    /* what this process has made, else NULL */
 static int file = STDOUT_FILENO;
 static char *buffer; /* BUFFER_BYTES and one record more */
 static size_t filled;
@@ -31,9 +31,9 @@ _Noreturn static void end(int status) {
 
 static void fail(const char *what) {
     const int reason = errno;
-    if ((reason == EPIPE || reason == ECONNRESET) && !temporary) _exit(EDGEGEN_READER_GONE);
+    if ((reason == EPIPE || reason == ECONNRESET) && !target) _exit(EDGEGEN_READER_GONE);
     fprintf(stderr, "edgegen: cannot %s %s: %s; choose another place or make room\n", what,
-            temporary ? target : "standard output", strerror(reason));
+            target ? target : "standard output", strerror(reason));
     end(EXIT_FAILURE);
 }
 
@@ -65,6 +65,21 @@ static void check_signals(void) {
     end(SIGNALLED + signalled);
 }
 
+/* A file beside the target that was not there: the process number alone is no name of its own, as in two containers that
+ * share a folder, and what a killed process has left may bear any. */
+static void create(void) {
+    const size_t room = strlen(target) + 48;
+    char *name = malloc(room);
+    if (!name) edgegen_output_fail("there is not enough memory to write flows; free some and try again");
+    for (int i = 0; i < MOST_NAMES; i++) {
+        snprintf(name, room, "%s.%ld-%d.tmp", target, (long)getpid(), i);
+        file = open(name, O_WRONLY | O_CREAT | O_EXCL, 0666);
+        if (file >= 0 || errno != EEXIST) break;
+    }
+    if (file < 0) fail("create");
+    temporary = name;
+}
+
 void edgegen_output_open(const char *path, size_t record) {
     /* Without SA_RESTART: a write that waits for a reader returns. */
     struct sigaction action = {.sa_handler = interrupt};
@@ -79,12 +94,7 @@ void edgegen_output_open(const char *path, size_t record) {
     if (!buffer) edgegen_output_fail("there is not enough memory to write flows; free some and try again");
     if (strcmp(path, "-") == 0) return;
     target = path;
-    const size_t room = strlen(path) + 32;
-    temporary = malloc(room);
-    if (!temporary) edgegen_output_fail("there is not enough memory to write flows; free some and try again");
-    snprintf(temporary, room, "%s.%ld.tmp", path, (long)getpid());
-    file = open(temporary, O_WRONLY | O_CREAT | O_EXCL, 0666);
-    if (file < 0) fail("create");
+    create();
 }
 
 void edgegen_output_flush(void) {
@@ -130,7 +140,12 @@ void edgegen_output_close(void) {
     free(buffer);
     if (!temporary) return;
     if (close(file) != 0) fail("write");
-    if (rename(temporary, target) != 0) fail("create");
-    free(temporary);
+    /* Once it has its name, another process may take this one, and an interrupt must not unlink that. */
+    char *name = temporary;
     temporary = NULL;
+    if (rename(name, target) != 0) {
+        temporary = name;
+        fail("create");
+    }
+    free(name);
 }

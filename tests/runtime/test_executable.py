@@ -125,6 +125,17 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         assert b"No space left" in stopped.stderr
 
 
+def test_a_file_of_a_process_with_the_same_number_is_left_alone(tmp_path: Path) -> None:
+    """As in another container that has the same folder, or of one that was killed: it had the same number, too."""
+    executable = mock_host.build("small", False, mock_host.MEMORY)
+    taken = 'for i in "" -0 -1; do echo other > f.jsonl.$$$i.tmp; done'
+    command = f"{taken}; exec {executable} generate -n 5 -o f.jsonl"
+    done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "f.jsonl").read_bytes() == expected("small", Request(5))
+    assert [path.read_text() for path in tmp_path.glob("f.jsonl.*")] == ["other\n"] * 3
+
+
 def test_a_reader_that_goes_ends_it_silently() -> None:
     command = [mock_host.build("small", False), "generate", "-n", "100000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
