@@ -79,6 +79,11 @@ class Bundle:
         return self.manifest.codec
 
     @property
+    def name(self) -> str:
+        """Its folder's, also where that was given as `.`"""
+        return (self.path.resolve() if self.path.name in ("", "..") else self.path).name
+
+    @property
     def signed(self) -> bool:
         """Whether it bears a signature; whose, `trust` says to `open`."""
         return os.path.lexists(self.path / SIGNATURE)

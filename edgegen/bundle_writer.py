@@ -26,9 +26,10 @@ def check_place(path: Path) -> None:
     """Refuse, before any work is done, a place where a bundle cannot or must not be written."""
     if os.path.lexists(path) and not is_bundle(path):
         raise EdgegenError(f"{path} exists and is not a bundle: choose another name or remove it")
-    if not os.access(path.absolute().parent, os.W_OK):
+    place = _place(path)
+    if not os.access(place.parent, os.W_OK):
         raise EdgegenError(
-            f"the folder {path.absolute().parent} is missing or closed to you: choose another place for {path.name}"
+            f"the folder {place.parent} is missing or closed to you: choose another place for {place.name}"
         )
 
 
@@ -40,6 +41,7 @@ def write_bundle(
 ) -> Bundle:
     """Write a bundle under a temporary name, renamed when it is whole; it replaces an older bundle.
 
+    path:  a link stays, and what it points to is replaced
     files: name inside the bundle ("x86_64/edgegen") -> its bytes, or the file to copy
     sign:  bytes -> their signature, where executables and manifest are to bear one
     Raises EdgegenError where `path` is something else than a bundle, or cannot be written.
@@ -47,7 +49,8 @@ def write_bundle(
     path = Path(path)
     check_place(path)
     executables = {target.executable for target in manifest.targets.values()}
-    with _replacing(path) as folder:
+    place = _place(path)
+    with _replacing(place) as folder:
         named = executables & files.keys()
         signatures = {f"{name}.sig": sign(_bytes(files[name])) for name in sorted(named)} if sign else {}
         hashes = {}
@@ -66,7 +69,16 @@ def write_bundle(
         if sign:
             (folder / SIGNATURE).write_bytes(sign(text))
         Bundle.open(folder)
-    return Bundle.open(path)
+    # From inside it, `.` is still the folder that was replaced.
+    return Bundle.open(place if path.name in ("", "..") else path)
+
+
+def _place(path: Path) -> Path:
+    """Where `path` is, which may be a link or `.`: a folder whose name can be given to another."""
+    try:
+        return Path(os.path.realpath(path))
+    except OSError as error:
+        raise EdgegenError(f"cannot tell where {path} is ({error.strerror}): give its whole path") from error
 
 
 def _bytes(content: bytes | Path) -> bytes:

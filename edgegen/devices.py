@@ -77,7 +77,7 @@ def devices(bundle: Bundle | None = None, root: Path = _ANY) -> dict[str, Any]:
         targets = {name: target.variants for name, target in bundle.manifest.targets.items()}
     found = fits(targets, this_target(), set(cpu_flags(cpu_fields(root))))
     return {
-        "bundle": bundle.path.name if bundle else None,
+        "bundle": bundle.name if bundle else None,
         "machine": machine(root),
         "targets": [asdict(fit) for fit in found],
     }

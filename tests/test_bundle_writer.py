@@ -30,6 +30,27 @@ def test_a_bundle_replaces_a_bundle_even_a_damaged_one_and_nothing_else(bundle: 
     assert (folder / "one").read_text() == "dear"
 
 
+def test_a_link_stays_and_what_it_points_to_is_replaced(bundle: Path) -> None:
+    link = bundle.parent / "links" / "b.edgegen"
+    link.parent.mkdir()
+    link.symlink_to("../a.edgegen")
+    assert write_bundle(link, {**FILES, "extra": b"more"}, MADE).path == link
+    assert link.is_symlink()
+    assert "extra" in Bundle.open(bundle).files
+    assert (os.listdir(link.parent), sorted(os.listdir(bundle.parent))) == (["b.edgegen"], ["a.edgegen", "links"])
+
+
+@pytest.mark.parametrize(("inside", "path"), [("", "."), ("x86_64", ".."), ("", "../a.edgegen")])
+def test_a_bundle_that_one_stands_in_is_replaced(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch, inside: str, path: str
+) -> None:
+    monkeypatch.chdir(bundle / inside)
+    made = write_bundle(path, {**FILES, "extra": b"more"}, MADE)
+    assert "extra" in Bundle.open(bundle).files
+    assert (made.name, (made.path / "extra").read_bytes()) == ("a.edgegen", b"more")
+    assert os.listdir(bundle.parent) == ["a.edgegen"]
+
+
 @pytest.mark.parametrize("name", ["../x", "/x", MANIFEST, ""])
 def test_a_failed_write_leaves_the_old_bundle(bundle: Path, name: str) -> None:
     with pytest.raises(EdgegenError, match="not a file name inside a bundle"):

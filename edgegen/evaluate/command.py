@@ -49,6 +49,8 @@ def run(
         if path is not None and not path.exists():
             raise EdgegenError(f"there is no {path}: give a table of flows")
     opened = None if bundle is None else Bundle.open(bundle, trust)
+    if bundle is not None and out is not None and card and out.resolve().is_relative_to(bundle.resolve()):
+        raise UsageError(f"-o {out} is inside the bundle, which is written anew: name another folder, or --no-card")
     others = [Bundle.open(path, trust) for path in beside]
     settings = Settings(seed, seeds=seeds, baselines=baselines or USUAL)
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
@@ -61,14 +63,15 @@ def run(
     for title, (headings, rows) in _tables(result).items():
         print()
         print_table(_table(title, headings, rows))
+    # Before the card: the bundle is written anew for it, and `out` may be told from inside the old one.
+    if out:
+        for path in report.write_report(result, out):
+            print(path)
     if bundle is not None and card:
         try:
             add_to_card(Bundle.open(bundle), result)
         except EdgegenError as error:
             print(f"note: its card stays as it was: {error}", file=sys.stderr)
-    if out:
-        for path in report.write_report(result, out):
-            print(path)
 
 
 def run_augment(

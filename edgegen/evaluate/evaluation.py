@@ -91,7 +91,7 @@ def _subject(
     if bundle is None:
         raise EdgegenError("nothing to evaluate: give a bundle or generated flows")
     opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    name = unicode(opened.path.name)
+    name = unicode(opened.name)
     training = opened.manifest.provenance.get("training", {})
     notes = []
     if training.get("hold_out") is False:

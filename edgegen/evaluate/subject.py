@@ -50,7 +50,7 @@ class BundleSubject:
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.bundle = bundle
-        self.name = unicode(bundle.path.name)
+        self.name = unicode(bundle.name)
         # The card says what an evaluation found: with another one, the flows are the same.
         files = {name: digest for name, digest in bundle.files.items() if name != "card.md"}
         self.key = sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()

@@ -52,5 +52,5 @@ def measure(bundle: Bundle, on: str = "local", workload: Workload | None = None)
         raise UsageError(f"--on {on} is none of: local, qemu:CPU (qemu:cortex-a53), ssh://USER@HOST")
     manifest = bundle.manifest
     name = f"{manifest.kind} {manifest.model.get('size', '')}".strip()
-    facts = {"bundle": bundle.path.name, "model": name, "precision": manifest.precision, "on": on}
+    facts = {"bundle": bundle.name, "model": name, "precision": manifest.precision, "on": on}
     return facts | result

@@ -85,7 +85,7 @@ class Service:
         manifest, codec = self.bundle.manifest, self.bundle.codec
         labels = [{"name": label.name, "proto": label.proto} for label in codec.labels]
         model = {
-            "name": self.bundle.path.name,
+            "name": self.bundle.name,
             "kind": manifest.kind,
             "model": manifest.model,
             "labels": labels,

@@ -36,7 +36,7 @@ def serve(path: Path, settings: Settings, engine: str = "auto", trust: Trust | N
         listening = _listen(settings)
         server = _Server(_config(service), service)
         host, port = listening.getsockname()[:2]
-        print(f"edgegen: {bundle.path.name} on http://{f'[{host}]' if ':' in host else host}:{port}/", file=sys.stderr)
+        print(f"edgegen: {bundle.name} on http://{f'[{host}]' if ':' in host else host}:{port}/", file=sys.stderr)
         sys.stderr.flush()
         server.run(sockets=[listening])
     finally:
