@@ -49,8 +49,12 @@ class StepperEngine:
 
     def stream(self, request: Request) -> Generator[Sequences]:
         for skip in range(0, request.count, CHUNK):
-            with self._lock:
-                made = generate_tokens(self._codec, self._stepper, request.part(skip, CHUNK), self._refinements)
+            try:
+                with self._lock:
+                    made = generate_tokens(self._codec, self._stepper, request.part(skip, CHUNK), self._refinements)
+            except MemoryError as error:
+                wanted = f"a batch of {self._stepper.width}"
+                raise EdgegenError(f"there is not enough memory for {wanted}: lower --batch") from error
             yield made
 
     def close(self) -> None:

@@ -36,13 +36,19 @@ class OnnxStepper:
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         if not optimised:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        # What fails is raised; it need not be printed, too.
+        options.log_severity_level = 4
         for pool in ("intra_op", "inter_op"):
             options.add_session_config_entry(f"session.{pool}.allow_spinning", "0")
         self.width = width
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         states = self._session.get_inputs()[2:]
         self._outputs = ["logits", *(f"next_{state.name}" for state in states)]
-        self.states = {state.name: _zeros(state, width) for state in states}
+        try:
+            self.states = {state.name: _zeros(state, width) for state in states}
+        # The second is numpy's for a size beyond all addresses.
+        except (MemoryError, ValueError) as error:
+            raise no_memory(width) from error
 
     @property
     def noise_size(self) -> int:
@@ -55,9 +61,20 @@ class OnnxStepper:
     def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
         """Logits (width, vocabulary) from tokens (width,) at positions (width,)."""
         feeds = {"token": tokens.astype(np.int64), "position": positions.astype(np.int64), **self.states}
-        logits, *states = self._session.run(self._outputs, feeds)
+        try:
+            logits, *states = self._session.run(self._outputs, feeds)
+        except Exception as error:
+            # ONNX Runtime has one exception for whatever fails.
+            if "allocate memory" not in str(error):
+                raise
+            raise no_memory(self.width) from error
         self.states = dict(zip(self.states, states, strict=True))
         return np.asarray(logits, np.float32)
+
+
+def no_memory(width: int) -> EdgegenError:
+    """For a batch of so many rows."""
+    return EdgegenError(f"there is not enough memory for a batch of {width}: lower --batch")
 
 
 def _zeros(state: Any, width: int) -> NDArray[Any]:

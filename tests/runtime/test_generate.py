@@ -173,6 +173,29 @@ def test_onnxruntime_runs_a_step_graph_flow_by_flow_alike(bundle: Bundle) -> Non
         verify(bundle)
 
 
+@pytest.mark.parametrize("batch", [10**15, 2**62])
+def test_too_wide_a_batch_for_onnxruntime_is_one_sentence(bundle: Bundle, batch: int) -> None:
+    bundle = write_bundle(bundle.path, {"model.int8.onnx": step_graph()}, replace(bundle.manifest, targets={}))
+    with pytest.raises(EdgegenError, match=f"not enough memory for a batch of {batch}: lower --batch"):
+        generate(bundle, batch, batch=batch, engine="onnxruntime")
+
+
+def test_memory_that_onnxruntime_lacks_for_a_step_is_one_sentence(bundle: Bundle) -> None:
+    """The states have room, the logits have not."""
+    bundle = write_bundle(bundle.path, {"model.int8.onnx": step_graph()}, replace(bundle.manifest, targets={}))
+    code = """
+import resource, sys
+import onnxruntime
+from edgegen.cli import main
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+main()
+"""
+    words = ["generate", bundle.path, "--engine", "onnxruntime", "-n", "20000000", "--batch", "20000000"]
+    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, timeout=60)
+    sentence = b"edgegen: there is not enough memory for a batch of 20000000: lower --batch\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, b"", sentence)
+
+
 def test_golden_hashes_are_of_tokens_then_places() -> None:
     seed, first, count = mock_host.GOLDEN
     engine = StepperEngine("mock", CODEC, mock_host.MockStepper(CODEC, 4))
