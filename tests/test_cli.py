@@ -105,6 +105,7 @@ def fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, c
         ("generate b.edgegen -n 3 --temperature -1", 2, "temperature -1"),
         ("generate b.edgegen -n 3 --seed -1", 2, "seed"),
         ("generate b.edgegen -n -3", 2, "number of flows"),
+        ("generate b.edgegen -n 9223372036854775808", 2, "is not in 0..9223372036854775807"),
         ("generate b.edgegen -n 3 --engine onnxruntime", 1, "no ONNX step graph"),
         ("generate b.edgegen -n 3 --threads 0", 2, "threads 0"),
         ("generate b.edgegen -n 3 --min-packets 99", 2, "min packets 99"),

@@ -10,6 +10,7 @@ from edgegen.errors import UsageError
 from edgegen.runtime.sampling import draw_labels, inverse
 
 LARGEST = 2**64 - 1
+MOST_FLOWS = 2**63 - 1  # what the compiled engine counts with is signed
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,10 @@ class Request:
 
     def check(self, codec: Codec) -> None:
         """Raises UsageError for what makes no sense to a generator with that codec."""
-        if self.count < 0 or not 0 <= self.seed <= LARGEST or not 0 <= self.first <= LARGEST - max(self.count - 1, 0):
-            raise UsageError("the number of flows, the seed and the flow numbers must lie in 0..2^64-1")
+        if not 0 <= self.count <= MOST_FLOWS:
+            raise UsageError(f"the number of flows, {self.count}, is not in 0..{MOST_FLOWS}")
+        if not 0 <= self.seed <= LARGEST or not 0 <= self.first <= LARGEST - max(self.count - 1, 0):
+            raise UsageError("the seed and the flow numbers must lie in 0..2^64-1")
         inverse(self.temperature)
         if not 1 <= self.min_packets <= codec.max_packets:
             raise UsageError(f"min packets {self.min_packets} is outside 1..{codec.max_packets}")

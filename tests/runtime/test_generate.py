@@ -119,6 +119,7 @@ def test_an_engine_that_is_closed_under_a_stream_says_so(bundle: Bundle) -> None
     ("arguments", "sentence"),
     [
         ({"n": -1}, "number of flows"),
+        ({"n": 2**63}, r"number of flows, 9223372036854775808, is not in 0\.\.9223372036854775807"),
         ({"seed": 2**64}, "the seed"),
         ({"first": 2**64 - 1}, "flow numbers"),
         ({"batch": 0}, "batch 0"),
