@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.signals import ENDING
+from edgegen.streams import open_streams
 from edgegen.verbs import data, device, workshop
 
 # Which extra brings a package of the workshop, for who has only the device side.
@@ -110,6 +111,7 @@ def main() -> None:
         # What whoever started us wants ignored (nohup) stays so.
         if signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler):
             signal.signal(number, _end)
+    open_streams()
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", SPINS)
     try:

@@ -294,6 +294,28 @@ def test_standard_output_that_takes_nothing_is_one_sentence(folder: Path, verb: 
 
 
 @pytest.mark.parametrize(
+    ("command", "status", "says"),
+    [
+        ("data import flows.jsonl -o x.jsonl >&-", 0, ": 20 flows"),
+        ("data import flows.jsonl -o x.jsonl 2>&-", 0, ""),
+        ("data import flows.jsonl -o x.jsonl <&- >&- 2>&-", 0, ""),
+        ("data info flows.jsonl >&-", 1, "edgegen: cannot write standard output (Bad file descriptor): free space"),
+        ("devices <&- >&-", 1, "edgegen: cannot write standard output (Bad file descriptor): free space"),
+        ("data info nosuch.jsonl 2>&-", 1, ""),
+        ("generate nosuch.edgegen -n 3 >&-", 1, "edgegen: there is no bundle nosuch.edgegen"),
+    ],
+)
+def test_closed_streams_matter_only_where_they_are_used(folder: Path, command: str, status: int, says: str) -> None:
+    shell = ["sh", "-c", f"exec {sys.executable} -P -m edgegen.cli {command}"]
+    done = subprocess.run(shell, capture_output=True, text=True, cwd=folder, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n") > 0) == (status, "", says != ""), done.stderr
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    if status == 0:
+        assert (folder / "x.jsonl").read_bytes() == (folder / "flows.jsonl").read_bytes()
+
+
+@pytest.mark.parametrize(
     ("given", "spins"),
     [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
 )

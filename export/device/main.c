@@ -145,10 +145,13 @@ static int info(void) {
     return EXIT_SUCCESS;
 }
 
-int main(int argc, char **argv) {
+static int do_verb(int argc, char **argv) {
     if (argc < 2) edgegen_usage_error("name a verb: generate, pipe, bench, verify or info (--help says more)");
     for (int i = 1; i < argc; i++)
-        if (strcmp(argv[i], "--help") == 0) return fputs(HELP, stdout) < 0;
+        if (strcmp(argv[i], "--help") == 0) {
+            fputs(HELP, stdout);
+            return EXIT_SUCCESS;
+        }
     const char *verb = argv[1];
     int left = argc - 2;
     const struct edgegen_trust trust = edgegen_trust_asked(&left, argv + 2);
@@ -163,4 +166,10 @@ int main(int argc, char **argv) {
     if (strcmp(verb, "verify") == 0) return verify();
     if (strcmp(verb, "info") == 0) return info();
     edgegen_usage_error("%s is not a verb: generate, pipe, bench, verify or info", verb);
+}
+
+int main(int argc, char **argv) {
+    const int status = do_verb(argc, argv);
+    edgegen_output_printed();
+    return status;
 }

@@ -149,3 +149,7 @@ void edgegen_output_close(void) {
     }
     free(name);
 }
+
+void edgegen_output_printed(void) {
+    if (fflush(stdout) != 0 || ferror(stdout)) fail("write");
+}

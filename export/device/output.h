@@ -28,6 +28,9 @@ void edgegen_output_wait(int input);
 /* Write what is left and give the file its name. */
 void edgegen_output_close(void);
 
+/* To be called at last where something was printed with stdio: an exit status of 0 means that it has arrived. */
+void edgegen_output_printed(void);
+
 /* Drop the file, say what is wrong in a sentence, and end with status 1. */
 _Noreturn void edgegen_output_fail(const char *sentence);
 

@@ -125,6 +125,17 @@ def test_what_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
         assert b"No space left" in stopped.stderr
 
 
+@pytest.mark.parametrize("arguments", ["info", "verify", "--help", "bench --seconds 1", "generate -n 5"])
+@pytest.mark.parametrize("stream", [">/dev/full", ">&-"])
+def test_standard_output_that_takes_nothing_is_one_sentence(arguments: str, stream: str) -> None:
+    reason = "No space left on device" if "full" in stream else "Bad file descriptor"
+    command = f"exec {mock_host.build('small', False)} {arguments} {stream}"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, b"")
+    sentence = f"edgegen: cannot write standard output: {reason}; choose another place or make room\n"
+    assert done.stderr.decode() == sentence
+
+
 def test_a_file_of_a_process_with_the_same_number_is_left_alone(tmp_path: Path) -> None:
     """As in another container that has the same folder, or of one that was killed: it had the same number, too."""
     executable = mock_host.build("small", False, mock_host.MEMORY)
