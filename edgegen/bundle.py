@@ -30,6 +30,7 @@ from edgegen.manifest import (
     Manifest,
     Target,
 )
+from edgegen.paths import is_there
 
 if TYPE_CHECKING:
     from edgegen.trust import Trust
@@ -95,7 +96,7 @@ class Bundle:
         trust: whose signature it must bear; None asks for none
         """
         path = Path(path)
-        if not path.exists():
+        if not is_there(path):
             raise EdgegenError(f"there is no bundle {path}: make one with `edgegen export`")
         data = _read_manifest(path, trust)
         form, loop = data.get("format"), data.get("loop")

@@ -139,9 +139,13 @@ def main() -> None:
     except (_ReaderGone, BrokenPipeError, ConnectionResetError):
         _end_at_once(READER_GONE)
     except OSError as error:
-        # Files have sentences of their own, so this is standard output.
-        place, reason = error.filename or "standard output", error.strerror or type(error).__name__
-        print(f"edgegen: cannot write {place} ({reason}): free space or choose another place", file=sys.stderr)
+        reason = error.strerror or type(error).__name__
+        # Most files have sentences of their own; standard output has no name.
+        what = f"write standard output ({reason}): free space or choose another place"
+        if error.filename is not None:
+            name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else error.filename
+            what = f"read or write {name} ({reason}): check the path, its permissions and the free space"
+        print(f"edgegen: cannot {what}", file=sys.stderr)
         _end_at_once(1)
 
 

@@ -316,6 +316,25 @@ def test_closed_streams_matter_only_where_they_are_used(folder: Path, command: s
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        "generate PATH -n 3",
+        "evaluate PATH --bundle b.edgegen",
+        "export PATH --int8 -o x.edgegen",
+    ],
+)
+def test_what_cannot_be_read_is_not_said_to_be_written(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    """A name that is too long stands for a folder that is closed, as none is to root."""
+    monkeypatch.setattr("edgegen.cli._end_at_once", sys.exit)
+    status, message = fails(capsys, monkeypatch, command.replace("PATH", "x" * 300))
+    assert (status, message.count("\n")) == (1, 1)
+    assert message.startswith("edgegen: cannot read")
+    assert "File name too long" in message
+
+
+@pytest.mark.parametrize(
     ("given", "spins"),
     [({}, SPINS), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, None)],
 )

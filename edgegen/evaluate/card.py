@@ -19,7 +19,10 @@ def add_to_card(bundle: Bundle, result: dict[str, Any]) -> Bundle:
     """
     if bundle.signed:
         raise EdgegenError(f"{bundle.path} is signed, and would not be with another card: evaluate before you sign")
-    before = (bundle.path / CARD).read_text().split(HEADING)[0].rstrip()
+    try:
+        before = (bundle.path / CARD).read_text().split(HEADING)[0].rstrip()
+    except OSError as error:
+        raise EdgegenError(f"cannot read {bundle.path / CARD} ({error.strerror}): export the bundle again") from error
     files = {name: bundle.path / name for name in bundle.files}
     return write_bundle(bundle.path, files | {CARD: f"{before}\n\n{summary(result)}".encode()}, bundle.manifest)
 

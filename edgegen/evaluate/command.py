@@ -16,6 +16,7 @@ from edgegen.evaluate.baselines import BASELINES, USUAL
 from edgegen.evaluate.card import add_to_card
 from edgegen.evaluate.evaluation import Settings, evaluate
 from edgegen.evaluate.subject import BundleSubject
+from edgegen.paths import is_there
 from edgegen.readers import read_real_flows
 from edgegen.tables import print_table, printable
 from edgegen.trust import Trust
@@ -46,7 +47,7 @@ def run(
     if unknown := [name for name in baselines if name not in BASELINES]:
         raise UsageError(f"baseline {unknown[0]!r} is none of {', '.join(BASELINES)}, all")
     for path in (real, synthetic):
-        if path is not None and not path.exists():
+        if path is not None and not is_there(path):
             raise EdgegenError(f"there is no {path}: give a table of flows")
     opened = None if bundle is None else Bundle.open(bundle, trust)
     if bundle is not None and out is not None and card and out.resolve().is_relative_to(bundle.resolve()):

@@ -1,0 +1,13 @@
+"""Whether there is something at a path."""
+
+from pathlib import Path
+
+from edgegen.errors import EdgegenError
+
+
+def is_there(path: Path) -> bool:
+    """EdgegenError where that cannot be told, as in a folder that is closed to us."""
+    try:
+        return path.exists()
+    except OSError as error:
+        raise EdgegenError(f"cannot read {path} ({error.strerror}): check the path and its permissions") from error
