@@ -82,8 +82,12 @@ def test_a_signal_between_the_old_bundle_and_the_new_one_waits(bundle: Path, mon
         return moved
 
     monkeypatch.setattr(Path, "rename", rename_and_signal)
-    with pytest.raises(KeyboardInterrupt):
-        write_bundle(bundle, {**FILES, "extra": b"more"}, MADE)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write_bundle(bundle, {**FILES, "extra": b"more"}, MADE)
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert "extra" in Bundle.open(bundle).files
     assert os.listdir(bundle.parent) == ["a.edgegen"]
 
