@@ -11,7 +11,7 @@ import numpy as np
 from edgegen.bundle import Bundle, Golden, this_target
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError, UsageError
-from edgegen.runtime.loop import Sequences, Stepper, generate_tokens
+from edgegen.runtime.loop import Sequences, Stepper, generate_tokens, no_memory
 from edgegen.runtime.request import Request
 
 ENGINES = ("auto", "native", "onnxruntime")
@@ -53,8 +53,7 @@ class StepperEngine:
                 with self._lock:
                     made = generate_tokens(self._codec, self._stepper, request.part(skip, CHUNK), self._refinements)
             except MemoryError as error:
-                wanted = f"a batch of {self._stepper.width}"
-                raise EdgegenError(f"there is not enough memory for {wanted}: lower --batch") from error
+                raise no_memory(self._stepper.width) from error
             yield made
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgegen.codec import Codec
+from edgegen.errors import EdgegenError
 from edgegen.runtime.philox import TOKENS, words
 from edgegen.runtime.request import Request
 from edgegen.runtime.sampling import best, draw, inverse, noise
@@ -60,6 +61,11 @@ class Sequences:
     def bytes(self) -> bytes:
         """Tokens, then places, as 32-bit little-endian: what golden hashes are made of."""
         return self.tokens.astype("<i4").tobytes() + self.places.astype("<u4").tobytes()
+
+
+def no_memory(width: int) -> EdgegenError:
+    """For a stepper of so many rows."""
+    return EdgegenError(f"there is not enough memory for a batch of {width}: lower --batch")
 
 
 def generate_tokens(codec: Codec, stepper: Stepper, request: Request, refinements: int = 0) -> Sequences:

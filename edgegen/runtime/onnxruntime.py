@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgegen.errors import EdgegenError
+from edgegen.runtime.loop import no_memory
 
 _TYPES = {
     "tensor(float)": np.float32,
@@ -70,11 +71,6 @@ class OnnxStepper:
             raise no_memory(self.width) from error
         self.states = dict(zip(self.states, states, strict=True))
         return np.asarray(logits, np.float32)
-
-
-def no_memory(width: int) -> EdgegenError:
-    """For a batch of so many rows."""
-    return EdgegenError(f"there is not enough memory for a batch of {width}: lower --batch")
 
 
 def _zeros(state: Any, width: int) -> NDArray[Any]:
