@@ -10,7 +10,7 @@ import numpy as np
 
 from edgegen.errors import UsageError
 from edgegen.flow import Flow
-from edgegen.readers import import_flows
+from edgegen.readers import detect, import_flows
 from edgegen.readers.folder import same
 from edgegen.readers.options import Options
 from edgegen.readers.report import Report
@@ -26,12 +26,20 @@ def import_table(sources: Sequence[Path], target: Path, options: Options, format
 
     Raises UsageError where `target` is one of them, which it would replace.
     """
-    if any(same(source, target) for source in sources if not source.is_dir()):
+    if any(_is_part(target, source) for source in sources):
         raise UsageError(f"{target} is a source, and would be replaced by its own flows: write to another file")
     report = Report()
     flows = import_flows(sources, options, report, format, target)
     write_flows(_shown(flows, report), target, options.metadata())
     return report
+
+
+def _is_part(target: Path, source: Path) -> bool:
+    """Whether `target` is that source or a capture or data set in it; a table in it is what an import before left."""
+    if not source.is_dir():
+        return same(source, target)
+    inside = target.is_file() and target.resolve().is_relative_to(source.resolve())
+    return inside and target.stat().st_size > 0 and detect(target) not in (None, "table")
 
 
 def _shown(flows: Iterable[tuple[Path, Flow]], report: Report) -> Iterator[Flow]:

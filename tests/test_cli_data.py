@@ -108,6 +108,18 @@ def test_an_import_does_not_replace_its_source(tmp_path: Path, edgegen: Command)
     assert source.read_bytes() == before
 
 
+def test_an_import_of_a_folder_replaces_no_capture_in_it(tmp_path: Path, edgegen: Command) -> None:
+    write_flows(FLOWS, tmp_path / "in.pcap")
+    before = (tmp_path / "in.pcap").read_bytes()
+    status, out, err = edgegen("data", "import", tmp_path, "-o", tmp_path / "in.pcap")
+    assert (status, out, err.count("\n")) == (2, "", 1)
+    assert "in.pcap is a source" in err
+    assert (tmp_path / "in.pcap").read_bytes() == before
+    # The table that an import before left there is made again.
+    for _ in range(2):
+        assert edgegen("data", "import", tmp_path, "-o", tmp_path / "all.jsonl")[0] == 0
+
+
 def test_info_shows_every_label(tmp_path: Path, edgegen: Command) -> None:
     table = tmp_path / "x.parquet"
     write_flows(FLOWS, table)

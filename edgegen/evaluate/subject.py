@@ -14,7 +14,7 @@ from edgegen.errors import EdgegenError
 from edgegen.evaluate.arrays import Arrays, Floats, Ints, arrays
 from edgegen.evaluate.privacy import nats_of_flows
 from edgegen.flow import Flow, unicode
-from edgegen.readers import read_flows
+from edgegen.readers import read_generated_flows
 from edgegen.runtime import generate
 
 PACKETS = 32  # of a flow in a table, at most
@@ -87,7 +87,7 @@ class TableSubject:
     """A table of generated flows: no more than it holds can be drawn, and nobody knows the model behind it."""
 
     def __init__(self, path: Path) -> None:
-        flows = read_flows(path)
+        flows = read_generated_flows(path)
         if not flows:
             raise EdgegenError(f"{path} holds no flows: nothing can be evaluated")
         self.name, self.key = unicode(path.name), sha256(path.read_bytes()).hexdigest()

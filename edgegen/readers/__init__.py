@@ -71,6 +71,17 @@ def read_real_flows(path: Path) -> list[Flow]:
     return flows
 
 
+def read_generated_flows(path: Path) -> list[Flow]:
+    """The same, where all are to be generated: EdgegenError where only some are marked as `synthetic`."""
+    report = Report()
+    flows = read_flows(path, report)
+    if 0 < report.generated < len(flows):
+        few = f"{report.generated:,} of {len(flows):,} flows are generated (column synthetic)"
+        raise EdgegenError(f"{path} holds real flows, too, {few}: give the generated ones")
+    _tell(path, report)
+    return flows
+
+
 def table_flows(path: Path, report: Report | None = None) -> Iterator[Flow]:
     """The flows of a flow table (parquet, JSON lines, CSV), as they stand and as they come.
 

@@ -99,7 +99,7 @@ def test_a_table_holds_marks_and_weights_and_is_read_again(suffix: str, tmp_path
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
-def test_generated_flows_are_not_taken_for_real_ones(suffix: str, tmp_path: Path) -> None:
+def test_generated_flows_are_not_taken_for_real_ones_nor_these_for_those(suffix: str, tmp_path: Path) -> None:
     out = tmp_path / f"more.{suffix}"
     write_flows(augment.from_transform(REAL, "edit", np.array([0, 0]), 0), out, extra=augment.COLUMNS)
     run_augment(out, None, "edit", None, 1.0, 0, out)
@@ -110,6 +110,10 @@ def test_generated_flows_are_not_taken_for_real_ones(suffix: str, tmp_path: Path
         evaluate(out, synthetic=out)
     assert not (tmp_path / "again.jsonl").exists()
     assert len(read_flows(out)) == 2 * len(REAL)
+    write_flows(REAL, tmp_path / "real.jsonl")
+    sentence = rf"more.{suffix} holds real flows, too, {len(REAL)} of {2 * len(REAL)} .*give the generated ones"
+    with pytest.raises(EdgegenError, match=sentence):
+        evaluate(tmp_path / "real.jsonl", synthetic=out)
 
 
 def test_the_same_seed_adds_the_same_flows(tmp_path: Path) -> None:
