@@ -19,11 +19,13 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from scipy.special import softmax
+from scipy.stats import entropy
 
 import machine
 from edgegen import checkpoint
 from edgegen.codec import Codec
-from edgegen.evaluate.arrays import Arrays, arrays, flows_of
+from edgegen.evaluate.arrays import Arrays, Floats, arrays, flows_of
 from edgegen.evaluate.augmentation import edited, score, some, spread, together
 from edgegen.evaluate.baselines import copy
 from edgegen.evaluate.classifiers import forest, tokens
@@ -45,8 +47,6 @@ from publish import publish
 
 NUMBERS = (5, 10, 20, 50)
 ADDED = 300  # flows of each label
-# Nats of a whole flow are sure of themselves; a classifier's logarithms of probabilities are not.
-NATS_WEIGHT = 0.5
 METHODS = {
     "forest": "random forest on the few",
     "forest_edit": "random forest, edits added",
@@ -68,6 +68,8 @@ def main() -> None:
     parser.add_argument("--init", action="append", type=Path, default=[], help="a run that knows other labels")
     parser.add_argument("--new", default="", help="labels to leave out of --write-known, with commas between")
     parser.add_argument("--write-known", type=Path, help="write the flows of all other labels here, and end")
+    parser.add_argument("--number", action="append", type=int, default=[], help="real flows a label")
+    parser.add_argument("--without", action="append", choices=METHODS, default=[], help="a method to leave out")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--parts", type=Path, help="folder for finished draws")
     parser.add_argument("-o", "--output", type=Path)
@@ -86,10 +88,12 @@ def main() -> None:
     bench = Bench(flows, codec.max_packets, codec.has_iat)
     rows = []
     for init in options.init:
-        kept = Parts(options.parts / init.name if options.parts else None, bench.made_from(options.flows, init))
         # What needs no generator is the same whatever it starts from.
         methods = [name for name in METHODS if init == options.init[0] or "adapted" in name or "likelihood" in name]
-        for number in NUMBERS:
+        methods = [name for name in methods if name not in options.without]
+        made_from = bench.made_from(options.flows, init, methods)
+        kept = Parts(options.parts / init.name if options.parts else None, made_from)
+        for number in options.number or NUMBERS:
             draws = []
             for draw in range(options.draws):
                 print(f"{init.name}: {number} flows a label, draw {draw + 1} of {options.draws}", file=sys.stderr)
@@ -125,9 +129,10 @@ class Bench:
     def arrays(self, flows: list[Flow]) -> Arrays:
         return arrays(flows, self.labels, self.packets, self.times)
 
-    def made_from(self, flows: Path, init: Path) -> dict[str, Any]:
+    def made_from(self, flows: Path, init: Path, methods: list[str]) -> dict[str, Any]:
         return {
-            "format": 1,
+            "format": 2,
+            "methods": methods,
             "flows": sha256(flows.read_bytes()).hexdigest(),
             "init": sha256((init / checkpoint.MODEL).read_bytes()).hexdigest(),
             "labels": self.labels,
@@ -145,6 +150,7 @@ class Bench:
             changed = transform("payload", copy(few, np.full(len(self.labels), ADDED), random), few, random)
             found["forest_payload"] = score(forest, few, changed, self.test, seed)
             found["tokens"] = score(tokens, few, None, self.test, seed)
+        if "forest_scratch" in methods:
             scratch, codec = self.trained(few, None, seed)
             found["forest_scratch"] = score(forest, few, self.generated(scratch, codec, seed), self.test, seed)
         flows, weights = together(few, edits)
@@ -155,7 +161,7 @@ class Bench:
         found["forest_adapted"] = score(forest, few, self.generated(adapted, codec, seed), self.test, seed)
         nats = nats_by_label(adapted, codec, self.held_out, self.labels)
         found["likelihood"] = macro_f1(-nats, self.test)
-        averaged = np.log(np.maximum(by_tokens, 1e-9)) - NATS_WEIGHT * nats
+        averaged = np.log(np.maximum(by_tokens, 1e-9)) - as_unsure(nats, by_tokens) * nats
         found["likelihood_tokens_edit"] = macro_f1(averaged, self.test)
         return found
 
@@ -186,10 +192,25 @@ class Bench:
         return self.arrays(flows)
 
 
+def as_unsure(nats: Floats, probabilities: Floats) -> float:
+    """What nats (flows, labels) have to be multiplied by so that, as a classifier, they are as unsure as another one.
+
+    Nats of a whole flow are too sure of themselves. Unsure: by the mean entropy, for which nobody needs true labels.
+    probabilities: (flows, labels), the other one's
+    """
+    wanted = entropy(probabilities, axis=1).mean()
+    low, high = 1e-4, 1e2
+    for _ in range(50):
+        middle = (low * high) ** 0.5
+        unsure = entropy(softmax(-middle * nats, axis=1), axis=1).mean() > wanted
+        low, high = (middle, high) if unsure else (low, middle)
+    return low
+
+
 def show(result: dict[str, Any]) -> None:
     table = Table(title=f"{result['data']}: macro-F1 on held-out sessions by real flows a label")
     table.add_column("method")
-    for number in NUMBERS:
+    for number in sorted({row["real_flows"] for row in result["rows"]}):
         table.add_column(str(number), justify="right")
     for init in dict.fromkeys(row["init"] for row in result["rows"]):
         rows = [row for row in result["rows"] if row["init"] == init]

@@ -43,11 +43,11 @@ def test_few_flows_of_labels_that_the_start_does_not_know(tmp_path: Path, monkey
     fewshot.main()
     assert {flow.label for flow in read_flows(known)} == set("abc")
     start = train(known, tmp_path / "start", "llama", "tiny", 2, max_packets=3, times=False)
-    monkeypatch.setattr(fewshot, "NUMBERS", (3, 6))
+    numbers = ["--number", "3", "--number", "6"]
     monkeypatch.setattr(fewshot, "ADDED", 20)
     monkeypatch.setattr(fewshot, "SCRATCH_STEPS", 10)
     command = ["fewshot.py", str(table), "--init", str(start), "--draws", "1", "--parts", str(tmp_path / "parts")]
-    monkeypatch.setattr(sys, "argv", [*command, "-o", str(out)])
+    monkeypatch.setattr(sys, "argv", [*command, *numbers, "-o", str(out)])
     fewshot.main()
     result = json.loads(out.read_text())
     assert result["labels"] == ["d", "e"]
@@ -58,6 +58,28 @@ def test_few_flows_of_labels_that_the_start_does_not_know(tmp_path: Path, monkey
     monkeypatch.setattr(fewshot.Bench, "draw", lambda *_: pytest.fail("made again"))
     fewshot.main()
     assert json.loads(out.read_text())["rows"] == result["rows"]
+    # With fewer methods they are.
+    monkeypatch.undo()
+    monkeypatch.syspath_prepend(ROOT / "bench")
+    monkeypatch.setattr(fewshot, "ADDED", 20)
+    without = [*("--number", "3"), *("--without", "forest_scratch"), *("--without", "likelihood_tokens_edit")]
+    monkeypatch.setattr(sys, "argv", [*command, *without, "-o", str(out)])
+    fewshot.main()
+    (row,) = json.loads(out.read_text())["rows"]
+    assert "forest_scratch" not in row
+    assert row["forest"] == result["rows"][0]["forest"]
+
+
+def test_nats_become_as_unsure_as_a_classifier_is() -> None:
+    from scipy.special import log_softmax, softmax
+
+    import fewshot
+
+    random = np.random.default_rng(0)
+    logits = random.normal(size=(500, 11))
+    # Twenty times as sure of the same, and each flow's nats the more the longer it is.
+    nats = -20 * log_softmax(logits, axis=1) + random.uniform(50, 300, (500, 1))
+    assert fewshot.as_unsure(nats, softmax(logits, axis=1)) == pytest.approx(1 / 20, rel=1e-4)
 
 
 @pytest.mark.slow
