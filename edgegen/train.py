@@ -30,14 +30,14 @@ def train(
     flows_path: Path,
     run: Path,
     arch: str,
-    size: str = "base",
+    size: str | None = None,
     epochs: int | None = None,
     minutes: float | None = None,
     seed: int = 0,
     resume: bool = False,
     init: Path | None = None,
-    max_packets: int = 16,
-    times: bool = True,
+    max_packets: int | None = None,
+    times: bool | None = None,
     threads: int | None = None,
     hold_out: bool = True,
     distill: Path | None = None,
@@ -49,10 +49,12 @@ def train(
     validation loss has not fallen for some epochs. `resume` goes on after the last whole epoch, and on the same
     machine ends with the weights of an unbroken run, bit for bit, unless `minutes` is given.
 
+    size, max_packets, times: base, 16 and True where nothing is said.
     init:     a run of a token model that knows other labels. What it lacks of the new ones is learned first, with
               all else as it is, then everything at a low rate: a handful of flows for each label is enough.
     hold_out: False trains on all flows, where they are too few to spare any; losses are then of training flows.
-    distill:  a diffusion whose flows are learned in fewer refinements; size, max_packets and times are its own.
+    distill:  a diffusion whose flows are learned in fewer refinements; size, max_packets and times are its
+              own, and no others can be asked for.
     refinements: of a diffusion's flows; None: 8, of a distilled one 2.
     Returns `run`.
     """
@@ -65,8 +67,7 @@ def train(
     if distill and arch != "diffusion":
         raise UsageError("--distill is for --arch diffusion: what it teaches is to refine flows in fewer steps")
     teaching = Distillation(distill) if distill else None
-    if teaching:
-        size, max_packets, times = teaching.size, teaching.codec.max_packets, teaching.codec.has_iat
+    size, max_packets, times = _shape(teaching, size, max_packets, times)
     recipe = DISTILLED if teaching else ADAPTED if init else RECIPES.get(arch, FRESH)
     flows = read_flows(flows_path)
     if epochs is None and minutes is None:
@@ -115,6 +116,7 @@ def train(
         provenance = settings | {
             "flows": len(flows),
             "split": parts.to_json(),
+            "source": _source(init or distill),
             "precision": trainer.precision,
             "device": trainer.device.type,
             "kernels": trainer.model.kernels(),
@@ -142,6 +144,29 @@ def train(
             state = {"settings": settings, "history": trainer.history, "best": trainer.best}
             checkpoint.save_last(run, trainer.model, trainer.optimiser, state)
     return run
+
+
+def _shape(
+    teaching: Distillation | None, size: str | None, max_packets: int | None, times: bool | None
+) -> tuple[str, int, bool]:
+    """Size, packets of a flow and whether it has times: what was asked for, a teacher's, or the usual."""
+    if teaching is None:
+        return size or "base", 16 if max_packets is None else max_packets, True if times is None else times
+    own = teaching.size, teaching.codec.max_packets, teaching.codec.has_iat
+    for asked, has in zip((size, max_packets, times), own, strict=True):
+        if asked not in (None, has):
+            kind = f"{own[0]}, of {own[1]} packets with{'' if own[2] else 'out'} times"
+            raise UsageError(f"what --distill learns from is {kind}, and so is what learns: ask for nothing else")
+    return own
+
+
+def _source(run: Path | None) -> dict[str, Any] | None:
+    """What the run that this one starts or learns from has seen, and that one's source."""
+    if run is None:
+        return None
+    told = checkpoint.read_config(run).get("provenance")
+    names = ("data", "sha256", "hold_out", "split", "init", "distill", "source")
+    return {name: told.get(name) for name in names} if isinstance(told, dict) else {}
 
 
 @contextmanager

@@ -71,10 +71,15 @@ def test_a_student_makes_in_one_refinement_what_its_teacher_makes(
     assert learned < 0.9 * begun
     assert losses[-1] < losses[0]
     assert config["provenance"]["distill"] == "run"
-    # Whatever was asked for, a student is what its teacher is.
-    asked = short(flows, tmp_path / "asked", epochs=1, distill=teacher, size="base", max_packets=9, times=True)
-    provenance = checkpoint.read_config(asked)["provenance"]
+    # A student is what its teacher is, and says what that one has seen.
+    provenance, taught = config["provenance"], checkpoint.read_config(teacher)["provenance"]
     assert (provenance["size"], provenance["max_packets"], provenance["times"]) == ("tiny", 4, False)
+    seen = ("sha256", "split", "hold_out", "source")
+    assert [provenance["source"][name] for name in seen] == [taught[name] for name in seen]
+    assert taught["source"] is None
+    for other in ({"size": "base"}, {"max_packets": 9}, {"times": True}):
+        with pytest.raises(UsageError, match="is tiny, of 4 packets without times, and so is what learns"):
+            train(flows, tmp_path / "asked", "diffusion", distill=teacher, **other)
 
 
 def test_the_same_losses_again_unless_it_trains(teacher: Path) -> None:

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from edgegen.codec import Codec
 from edgegen.flow import Flow
 
 Floats = NDArray[np.float64]
@@ -14,6 +15,7 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 MICROSECOND = 1e-6  # seconds; shorter times count as this long wherever a logarithm is taken
+LONGEST_PL = Codec.max_pl  # bytes; generators store longer packets as this one
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,11 @@ class Arrays:
         return np.concatenate(columns, axis=1).astype(np.float64)
 
     def patterns(self) -> list[bytes]:
-        """What makes two flows copies of each other: the same lengths and directions, packet by packet."""
-        signed = np.where(self.present, 2 * self.pl + self.dir, -1)
+        """What makes two flows copies of each other: the same lengths and directions, packet by packet.
+
+        Lengths as a generator can give them, so that none hides a copy by cutting it.
+        """
+        signed = np.where(self.present, 2 * np.minimum(self.pl, LONGEST_PL) + self.dir, -1)
         return [row.tobytes() for row in signed]
 
 

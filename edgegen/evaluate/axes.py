@@ -133,10 +133,11 @@ def more(subject: Subject, real: Real, say: Say) -> dict[str, Any] | None:
     def drawn(seed: int) -> Arrays:
         return subject.draw(real.labels, wanted, MORE_SEED + seed)
 
-    if counts(drawn(0)).sum() <= len(real.training):
+    flows = int(counts(drawn(0)).sum())
+    if flows <= len(real.training):
         return None
     scores = utility.scores(classifiers.forest, drawn, real.held_out, MORE_SEEDS)
-    return {"flows": MORE * len(real.labels), "macro_f1": scores["macro_f1"], "spread": scores["spread"]}
+    return {"flows": flows, "macro_f1": scores["macro_f1"], "spread": scores["spread"]}
 
 
 def added_to_few(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Other generators on the same real flows, a row each: what their flows are worth, and what they cost."""
 
 import functools
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,13 +38,17 @@ def own_row(subject: Subject, result: dict[str, Any]) -> dict[str, Any]:
     return _row(subject, result["fidelity"], result["synthetic_only"], result["privacy"], result.get("cost", {}))
 
 
-def check(subject: Subject, other: Subject) -> None:
-    """EdgegenError unless both make flows of the same kind: otherwise the real ones are cut to other lengths."""
+def check(subject: Subject, other: Subject, labels: Sequence[str]) -> None:
+    """EdgegenError unless both make flows of the same kind, otherwise the real ones are cut to other lengths, and the
+    other has these labels.
+    """
     if (subject.packets, subject.times) != (other.packets, other.times):
         kinds = [f"{each.packets} packets with{'' if each.times else 'out'} times" for each in (subject, other)]
         raise EdgegenError(
             f"{subject.name} makes flows of {kinds[0]} and {other.name} of {kinds[1]}: they cannot stand side by side"
         )
+    if unknown := sorted(set(labels) - set(other.labels)):
+        raise EdgegenError(f"{other.name} does not know the label {unknown[0]}: it cannot stand beside {subject.name}")
 
 
 def _row(

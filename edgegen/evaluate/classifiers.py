@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from edgegen.evaluate.arrays import Arrays, Floats
+from edgegen.evaluate.arrays import LONGEST_PL, Arrays, Floats
 
 TREES = 100
-MAX_PL = 1472  # bytes; longer packets share a token, as in the codec
 
 Classifier = Callable[[Arrays, Arrays, int, Floats | None], Floats]
 
@@ -87,8 +86,8 @@ def _bag(flows: Arrays) -> Any:
     from scipy.sparse import csr_matrix
 
     row, _ = np.nonzero(flows.present)
-    token = (np.minimum(flows.pl, MAX_PL) + (MAX_PL + 1) * flows.dir)[flows.present]
-    return csr_matrix((np.ones(len(row)), (row, token)), shape=(len(flows), 2 * (MAX_PL + 1)))
+    token = (np.minimum(flows.pl, LONGEST_PL) + (LONGEST_PL + 1) * flows.dir)[flows.present]
+    return csr_matrix((np.ones(len(row)), (row, token)), shape=(len(flows), 2 * (LONGEST_PL + 1)))
 
 
 def _images(flows: Arrays) -> Any:

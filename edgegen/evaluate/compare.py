@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edgegen.errors import EdgegenError
+from edgegen.evaluate.arrays import LONGEST_PL
 from edgegen.evaluate.distributions import IAT_EDGES, PL_EDGES, histogram, jensen_shannon
 from edgegen.flow import Flow
 from edgegen.tables import print_as_it_stands
@@ -160,7 +161,7 @@ def _by_label(flows: Iterable[Flow]) -> dict[str, list[Flow]]:
 
 
 def _sequence(flow: Flow) -> Pattern:
-    return tuple(flow.pl), tuple(flow.dir)
+    return tuple(min(pl, LONGEST_PL) for pl in flow.pl), tuple(flow.dir)
 
 
 def _share_in(flows: Sequence[Flow], known: set[Pattern]) -> float:

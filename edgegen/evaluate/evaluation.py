@@ -19,7 +19,7 @@ from edgegen.evaluate.verdict import verdict
 from edgegen.flow import unicode
 from edgegen.readers import read_real_flows
 
-FORMAT = 5  # of what parts hold: another number makes them all again
+FORMAT = 6  # of what parts hold: another number makes them all again
 
 
 def evaluate(
@@ -42,9 +42,10 @@ def evaluate(
     digest = sha256(real_path.read_bytes()).hexdigest()
     subject, notes = _subject(bundle, synthetic, digest, settings)
     compared = [BundleSubject(other) for other in others]
-    for other in compared:
-        beside.check(other, subject)
     real = real_flows(flows, real_path, subject.labels, subject.packets, subject.times, settings.seed)
+    for other in compared:
+        beside.check(subject, other, real.labels)
+        notes += _seen(other, digest, settings)
     made_from = {
         "format": FORMAT,
         "real": digest,
@@ -90,18 +91,34 @@ def _subject(
         return table, [f"It is taken for granted that {table.name} was made from the training part of the real flows."]
     if bundle is None:
         raise EdgegenError("nothing to evaluate: give a bundle or generated flows")
-    opened = bundle if isinstance(bundle, Bundle) else Bundle.open(bundle)
-    name = unicode(opened.name)
-    training = opened.manifest.provenance.get("training", {})
-    notes = []
+    made = BundleSubject(bundle if isinstance(bundle, Bundle) else Bundle.open(bundle))
+    return made, _seen(made, digest, settings)
+
+
+def _seen(subject: BundleSubject, digest: str, settings: Settings) -> list[str]:
+    """What speaks against the held-out flows being new to a generator, and to the runs that it started or learned from.
+
+    digest: of the real flows
+    """
+    training, name, notes = subject.bundle.manifest.provenance.get("training", {}), subject.name, []
     if training.get("hold_out") is False:
         notes.append(f"{name} was trained on all of its flows: those called held out here may be among them.")
-    elif training.get("sha256") != digest or training.get("split", {}).get("seed") != settings.seed:
+    elif training.get("sha256") != digest or _seed(training) != settings.seed:
         notes.append(
             f"{name} was trained on other flows ({training.get('data', 'unknown')}) or another split: what is "
             "called training and held out here is a split of the flows given, and copies are of those."
         )
-    return BundleSubject(opened), notes
+    while isinstance(source := training.get("source"), dict):
+        run = training.get("init") or training.get("distill")
+        if source.get("sha256") == digest and (source.get("hold_out") is False or _seed(source) != settings.seed):
+            notes.append(f"{run}, from which {name} comes, was trained on flows that are called held out here.")
+        training = source
+    return notes
+
+
+def _seed(training: dict[str, Any]) -> Any:
+    """Of the split into training and held-out flows."""
+    return split.get("seed") if isinstance(split := training.get("split"), dict) else None
 
 
 def _facts(path: Path, digest: str, real: Real, settings: Settings) -> dict[str, Any]:

@@ -23,6 +23,8 @@ STYLE: dict[Any, Any] = {
     "svg.hashsalt": "edgegen",
     "font.family": "sans-serif",
     "font.size": 9,
+    # Labels are names, whatever dollars are in them.
+    "text.parse_math": False,
     **dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), INK),
 }
 DRAWN = {

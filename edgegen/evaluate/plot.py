@@ -48,7 +48,7 @@ def plot_comparison(real: Sequence[Flow], synthetic: Sequence[Flow], path: Path)
     for place, label in enumerate(labels):
         sides = [[flow for flow in flows if flow.label == label] for flows in (real, synthetic)]
         panel = panels.flat[place]
-        panel.suptitle(label, fontsize=11, fontweight="bold", x=0.02, ha="left")
+        panel.suptitle(label, fontsize=11, fontweight="bold", x=0.02, ha="left", parse_math=False)
         left, right = panel.subplots(1, 2, sharey=True)
         _draw_lengths(left, *sides)
         _draw_times(right, *sides)

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from edgegen.errors import EdgegenError, UsageError
-from edgegen.flow import Flow
+from edgegen.flow import Flow, unicode
 from edgegen.readers import cesnet, mirage, pcap, table, tcbench
 from edgegen.readers.capture import PCAP_MAGIC, PCAPNG_MAGIC
 from edgegen.readers.folder import files
 from edgegen.readers.options import AS_IT_STANDS, Options
 from edgegen.readers.parquet import parquet_columns
 from edgegen.readers.report import Report
-from edgegen.readers.source import open_bytes
+from edgegen.readers.source import open_bytes, stem
 
 FORMATS: dict[str, Callable[[Path, Options, Report], Iterator[Flow]]] = {
     "pcap": pcap.read,
@@ -103,15 +103,19 @@ def import_flows(
     A file in a folder that is neither capture nor data set, or is broken, is counted; one that is named is an error,
     as is an import that finds no flow at all. `target`, which the flows are written to, is no part of a folder.
     """
+    sessions: dict[str, Path] = {}
     for source in sources:
         folder = source.is_dir()
         for path in files(source, report, target):
+            own, session = unicode(stem(path)), _session(path, sessions)
             try:
                 if folder and format == "auto" and detect(path) is None:
                     report.source = path.name
                     report.count("files that are no capture and no data set")
                     continue
                 for flow in open_flows(path, options, report, format):
+                    if flow.session == own:
+                        flow.session = session
                     yield path, flow
             except EdgegenError as error:
                 # What is asked for wrongly, or not installed, is not the file's fault.
@@ -121,6 +125,17 @@ def import_flows(
     if not report.flows:
         names = ", ".join(str(source) for source in sources)
         raise EdgegenError(f"there is no flow in {names}{_because(report)}: nothing was written")
+
+
+def _session(path: Path, taken: dict[str, Path]) -> str:
+    """The stem of `path`, or where another file has the same one, its folder's name before it, or all of its path.
+
+    taken: by session, whose it is; this one is added
+    """
+    names = stem(path), f"{path.parent.name}/{stem(path)}", str(path)
+    session = next((name for name in map(unicode, names) if taken.get(name, path) == path), names[-1])
+    taken[session] = path
+    return session
 
 
 def detect(path: Path) -> str | None:

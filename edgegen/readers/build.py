@@ -7,7 +7,8 @@ from edgegen.readers.biflow import BACKWARDS
 from edgegen.readers.options import Options
 from edgegen.readers.report import Report
 
-PROTOCOLS = {"6": TCP, "tcp": TCP, "17": UDP, "udp": UDP}
+# A column with gaps comes as floating-point numbers.
+PROTOCOLS = {"6": TCP, "6.0": TCP, "tcp": TCP, "17": UDP, "17.0": UDP, "udp": UDP}
 NO_PAYLOAD = "flows without payload"
 
 
@@ -24,7 +25,12 @@ def build_flow(
         report.count("flows without a label")
         return None
     try:
-        flow = Flow(name, *_kept(pl, direction, iat, options, report), parse_proto(proto), unicode(str(session or "")))
+        flow = Flow(
+            name,
+            *_kept(pl, direction, iat, options, report),
+            parse_proto(proto),
+            unicode("" if session is None else str(session)),
+        )
     except (TypeError, ValueError, OverflowError):
         report.count("flows whose packets are not lists of numbers of one length")
         return None

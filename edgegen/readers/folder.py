@@ -17,7 +17,8 @@ def files(source: Path, report: Report, besides: Path | None = None) -> Iterator
         yield source
         return
     found = []
-    for folder, _, names in os.walk(source, onerror=lambda error: _unreadable(error, source, report)):
+    for folder, folders, names in os.walk(source, onerror=lambda error: _unreadable(error, source, report)):
+        folders[:] = [name for name in folders if not name.startswith(".")]
         found += [Path(folder, name) for name in names if not name.startswith(".")]
     found = [path for path in found if _is_import(path, report, besides)]
     if not found:

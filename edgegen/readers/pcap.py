@@ -12,7 +12,7 @@ from edgegen.readers.frame import Skip, segment_of
 from edgegen.readers.ndpi import Applications
 from edgegen.readers.options import Options
 from edgegen.readers.report import Report
-from edgegen.readers.source import open_bytes, stem
+from edgegen.readers.source import UNREADABLE, open_bytes, stem
 
 
 def read_biflows(file: IO[bytes], name: str, options: Options, report: Report) -> Iterator[Biflow]:
@@ -23,17 +23,22 @@ def read_biflows(file: IO[bytes], name: str, options: Options, report: Report) -
     """
     table = BiflowTable(options.idle_timeout, options.max_packets, options.keep_empty, report)
     seen = 0
-    for packet in read_packets(file, name, report):
-        seen += 1
-        report.records += 1
-        try:
-            segment = segment_of(packet.link, packet.data, packet.size)
-        except Skip as skip:
-            report.count(str(skip))
-            continue
-        if segment.first_fragment:
-            report.count("packets of which only the first IP fragment counts")
-        yield from table.add(packet.time, segment)
+    try:
+        for packet in read_packets(file, name, report):
+            seen += 1
+            report.records += 1
+            try:
+                segment = segment_of(packet.link, packet.data, packet.size)
+            except Skip as skip:
+                report.count(str(skip))
+                continue
+            if segment.first_fragment:
+                report.count("packets of which only the first IP fragment counts")
+            yield from table.add(packet.time, segment)
+    except UNREADABLE:
+        # Where what came before a break is kept, it is not to be the longest flows alone.
+        yield from table.close()
+        raise
     if not seen:
         raise EdgegenError(f"{name} is a capture without a whole packet: there is nothing to import")
     yield from table.close()

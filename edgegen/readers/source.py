@@ -25,6 +25,9 @@ UNPACKERS: dict[bytes, Callable[[Path], IO[bytes]]] = {
 LONGEST_CELL = 1 << 26
 csv.field_size_limit(LONGEST_CELL)
 PACKED_SUFFIXES = {".gz", ".bz2", ".xz"}
+# What a file that does not unpack raises, and one that cannot be read.
+BROKEN = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+UNREADABLE = (*BROKEN, OSError)
 
 
 def stem(path: Path) -> str:
@@ -39,7 +42,7 @@ def open_bytes(path: Path) -> Iterator[IO[bytes]]:
     try:
         with path.open("rb") as plain, _unpacked(path, plain) as file:
             yield file
-    except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
+    except BROKEN as error:
         raise EdgegenError(f"{path} cannot be unpacked ({error}): fetch it again") from error
     except OSError as error:
         raise EdgegenError(f"cannot read {path} ({error.strerror or error}): give a readable file") from error

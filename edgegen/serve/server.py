@@ -47,8 +47,9 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((settings.host, settings.port), family=family, backlog=256)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    # The second is Python's for names that no host can have.
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         where = f"{settings.host} port {settings.port}"
         raise EdgegenError(f"cannot listen on {where}: {reason}; choose another --host or --port") from error
 

@@ -17,7 +17,9 @@ def train(
     out: Annotated[Path, typer.Option("-o", help="The folder of the run, made here.")],
     arch: Annotated[str, typer.Option(help="llama, mamba or diffusion.")],
     flows: Annotated[Path | None, typer.Argument(metavar="FLOWS", help="Flow table; none: EdgeLab.")] = None,
-    size: Annotated[str, typer.Option(help="tiny (0.2 M parameters) or base (2.0 M).")] = "base",
+    size: Annotated[
+        str | None, typer.Option(help="tiny (0.2 M parameters) or base (2.0 M).", show_default="base")
+    ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Passes over the flows; none: 18, few flows 12; diffusion 120 or 180.")
     ] = None,
@@ -28,8 +30,13 @@ def train(
         Path | None, typer.Option(help="A run, no diffusion, to adapt to these flows: a handful of a label or more.")
     ] = None,
     hold_out: Annotated[bool, typer.Option(help="Hold a fifth out, or train on all, where they are few.")] = True,
-    max_packets: Annotated[int, typer.Option(min=1, max=1024, help="Packets a flow is cut to.")] = 16,
-    iat: Annotated[bool, typer.Option("--iat/--no-iat", help="Learn times, or sizes and directions only.")] = True,
+    max_packets: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Packets a flow is cut to.", show_default="16")
+    ] = None,
+    iat: Annotated[
+        bool | None,
+        typer.Option("--iat/--no-iat", help="Learn times, or sizes and directions only.", show_default="iat"),
+    ] = None,
     threads: Annotated[
         int | None, typer.Option(min=1, max=256, help="Processor threads; all if nothing is said.")
     ] = None,

@@ -29,7 +29,8 @@ def test_flows_come_back_cut(flows: list[Flow], packets: int) -> None:
 @given(some_flows(), st.integers(1, 8))
 def test_copies_are_flows_with_the_same_lengths_and_directions(flows: list[Flow], packets: int) -> None:
     patterns = arrays(flows, ("x", "y", "z"), packets).patterns()
-    same = [(flow.pl[:packets], flow.dir[:packets]) for flow in flows]
+    # A generator makes no longer packets than its codec has: who has learned such a flow by heart repeats it so.
+    same = [([min(pl, 1472) for pl in flow.pl[:packets]], flow.dir[:packets]) for flow in flows]
     for i in range(len(flows)):
         for j in range(len(flows)):
             assert (patterns[i] == patterns[j]) == (same[i] == same[j])

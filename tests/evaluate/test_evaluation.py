@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -227,7 +228,28 @@ def test_flows_of_other_kinds_do_not_stand_side_by_side(tmp_path: Path) -> None:
         TableSubject(written(tmp_path, f"{n}.jsonl", [Flow("a", [5] * n, [0] * n, [0.0] * n)])) for n in (3, 7)
     )
     with pytest.raises(EdgegenError, match=r"3 packets without times and 7\.jsonl of 7 packets without times"):
-        beside.check(short, long)
+        beside.check(short, long, ["a"])
+    with pytest.raises(EdgegenError, match=r"3.jsonl does not know the label b: it cannot stand beside 3.jsonl"):
+        beside.check(short, short, ["a", "b"])
+
+
+def test_what_a_generator_comes_from_is_asked_what_it_has_seen() -> None:
+    seen, settings = {"sha256": "d", "hold_out": True, "split": {"seed": 0}}, Settings()
+
+    def notes(training: dict[str, Any]) -> list[str]:
+        provenance = SimpleNamespace(provenance={"training": training})
+        subject = SimpleNamespace(name="it", bundle=SimpleNamespace(manifest=provenance))
+        return evaluation._seen(subject, "d", settings)  # type: ignore[arg-type]
+
+    assert notes(seen) == notes(seen | {"source": None, "init": None}) == []
+    assert "trained on all of its flows" in notes(seen | {"hold_out": False, "split": {"seed": None}})[0]
+    assert "or another split" in notes(seen | {"split": {"seed": 1}})[0]
+    assert notes(seen | {"distill": "run", "source": seen}) == []
+    # Other flows, as with --init, are not those that are held out here.
+    assert notes(seen | {"init": "run", "source": seen | {"sha256": "other", "hold_out": False}}) == []
+    for source in (seen | {"hold_out": False}, seen | {"split": {"seed": 1}}):
+        (note,) = notes(seen | {"distill": "one", "source": seen | {"distill": "two", "source": source}})
+        assert note.startswith("two, from which it comes, was trained on flows that are called held out")
 
 
 def test_names_are_escaped(result: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from edgegen.errors import EdgegenError
+from edgegen.evaluate import figures
 from edgegen.evaluate.plot import plot_comparison
 from edgegen.flow import Flow
 
@@ -34,6 +35,13 @@ def test_flows_of_one_packet_can_be_drawn(tmp_path: Path) -> None:
     lone = [Flow("ntp", [48], [0], [0.0])]
     plot_comparison(lone, lone, tmp_path / "lone.png")
     assert (tmp_path / "lone.png").exists()
+
+
+def test_dollars_in_a_name_are_dollars(tmp_path: Path) -> None:
+    names = ["cost$_$x", "a$"]
+    plot_comparison(flows(names), flows(names), tmp_path / "names.png")
+    shown = figures.confusion({"confusion": [[1.0, 0.0], [0.0, 1.0]]}, names)
+    assert "cost$_$x" in shown
 
 
 def test_nothing_in_common_is_one_sentence(tmp_path: Path) -> None:

@@ -228,6 +228,16 @@ def test_a_parquet_with_a_name_that_is_not_utf8_is_one_sentence(tmp_path: Path) 
             read(path)
 
 
+def test_numbers_stand_for_sessions_and_protocols(tmp_path: Path) -> None:
+    # As data frames write them: a first session 0, and whole numbers beside gaps as floating-point ones.
+    path = tmp_path / "x.parquet"
+    packets = {"pl": [[1]] * 3, "dir": [[0]] * 3, "iat": [[0.0]] * 3}
+    parquet.write_table(
+        pa.table({"label": ["x"] * 3, "session": [0, 1, 2], "proto": [17.0, None, 6.0], **packets}), path
+    )
+    assert [(flow.session, flow.proto) for flow in read_flows(path)] == [("0", UDP), ("1", None), ("2", TCP)]
+
+
 def test_a_training_set_must_be_a_table(tmp_path: Path) -> None:
     path = write_mirage(tmp_path, {"a,1,b,2,6": biflow("x", [1], [0], [0])})
     with pytest.raises(EdgegenError, match="edgegen data import"):

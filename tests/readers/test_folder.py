@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import random
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -65,6 +66,45 @@ def test_what_a_cut_file_holds_is_kept(tmp_path: Path) -> None:
     cut_gzip(tmp_path / "g.jsonl")
     names, _ = imported([tmp_path])
     assert 0 < len(names) < len(FLOWS) * 5
+
+
+def test_a_cut_capture_gives_its_short_flows_too(tmp_path: Path) -> None:
+    # What is not complete before the end is handed on at it, also where the end comes too soon.
+    packets = [
+        (make.START + i, make.ethernet(make.ipv4(make.tcp(0, sport=10_000 + i) + random.randbytes(90), TCP)))
+        for i in range(5_000)
+    ]
+    (tmp_path / "cut.pcap.gz").write_bytes(gzip.compress(make.pcap(packets))[:-3_000])
+    names, report = imported([tmp_path])
+    assert len(names) == report.records > 2_000
+    assert report.by_file[BROKEN] == {"cut.pcap.gz": 1}
+
+
+def test_captures_of_one_name_are_sessions_of_their_own(tmp_path: Path) -> None:
+    for name in ("web.pcap", "one/web.pcap", "two/web.pcap", "two/deep/two/web.pcap", "two/dns.pcap"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(CAPTURE)
+
+    def sessions(*sources: Path) -> list[tuple[str, str]]:
+        flows = (flow for _, flow in import_flows(sources, Options(), Report()))
+        return [(flow.label, flow.session) for flow in flows]
+
+    whole = str(tmp_path / "two" / "web.pcap")
+    names = [("web", "web"), ("web", "two/web"), ("dns", "dns"), ("web", whole), ("web", f"{tmp_path.name}/web")]
+    assert sessions(tmp_path) == names
+    assert sessions(tmp_path / "one" / "web.pcap", tmp_path / "two" / "web.pcap") == [
+        ("web", "web"),
+        ("web", "two/web"),
+    ]
+
+
+def test_hidden_folders_are_not_read(tmp_path: Path) -> None:
+    for name in (".trash/a.pcap", "seen/.b.pcap", "seen/c.pcap"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(CAPTURE)
+    assert imported([tmp_path])[0] == ["c.pcap"]
 
 
 def test_nothing_but_broken_files_is_an_error(tmp_path: Path) -> None:

@@ -90,6 +90,7 @@ def test_the_token_is_asked_for(start: Start, tmp_path: Path) -> None:
         (["--port", "70000"], 2, "port 70000 is outside"),
         (["--queue", "0"], 2, "queue 0 is no positive number"),
         (["--host", "192.0.2.1", "--token-file", "TOKEN"], 1, "cannot listen on 192.0.2.1 port 8080"),
+        (["--host", "gw..lan", "--token-file", "TOKEN"], 1, "cannot listen on gw..lan port 8080"),
         (["--token-file", "nothing"], 1, "cannot read the token in nothing"),
     ],
 )
