@@ -144,7 +144,7 @@ class Bench:
         random = np.random.default_rng([seed, number])
         edits = edited(few, ADDED, random)
         found: dict[str, float] = {}
-        if "forest" in methods:
+        if {"forest", "forest_edit", "forest_payload", "tokens"} & set(methods):
             found["forest"] = score(forest, few, None, self.test, seed)
             found["forest_edit"] = score(forest, few, edits, self.test, seed)
             changed = transform("payload", copy(few, np.full(len(self.labels), ADDED), random), few, random)
