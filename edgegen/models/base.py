@@ -127,6 +127,12 @@ class Generator(nn.Module, ABC):
         above = len(tokens) - self.config.packet_base - len(of_packets)
         return tokens + F.pad(of_packets, (0, 0, self.config.packet_base, above))
 
+    def coarse_only(self, tokens: Tensor) -> Tensor:
+        """Which of some tokens training shows by their bin alone: a share of the packets, others each time."""
+        packet = tokens - self.config.packet_base
+        packets = (packet >= 0) & (packet < len(self.get_buffer("coarse_of_packet")))
+        return packets & (torch.rand(tokens.shape, device=tokens.device) < COARSE_ONLY)
+
     def fold(self) -> None:
         """Make the table one parameter, for export: the outputs stay the same."""
         table = self.table().detach().clone()
@@ -188,10 +194,7 @@ class Autoregressive(Generator):
         """Rows of the table (batch, time, d); in training some packets have their bin's row and none of their own."""
         x = F.embedding(tokens, self.table())
         if self.training and self.coarse is not None:
-            packet = tokens - self.config.packet_base
-            coarse_only = (packet >= 0) & (packet < len(self.get_buffer("coarse_of_packet")))
-            coarse_only &= torch.rand(tokens.shape, device=tokens.device) < COARSE_ONLY
-            x = x - F.embedding(tokens, self.tokens) * coarse_only.unsqueeze(-1)
+            x = x - F.embedding(tokens, self.tokens) * self.coarse_only(tokens).unsqueeze(-1)
         return x
 
     @abstractmethod

@@ -29,6 +29,9 @@ from edgegen.runtime.sampling import NOISE_MEAN, NOISE_SCALE
 
 FREQUENCIES, TIME_WIDTH = 16, 64
 MOST_REFINEMENTS = 64
+# Width of training's noise, where a flow starts from 1: few refinements of what a network has smoothed bring flows too
+# close together, and starting further out makes up for it.
+TRAINING_NOISE = 1 / 1.2
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"d": 16, "layers": 2, "width": 64, "ffn": 112, "code": 8},
@@ -48,7 +51,6 @@ class DiffusionConfig(Config):
     code: int
     refinements: int = 8
     distilled: bool = False
-    dropout: float = 0.2
     arch: str = "diffusion"
 
     @property
@@ -61,6 +63,11 @@ def noise(shape: tuple[int, ...], generator: torch.Generator | None = None) -> T
     """What `edgegen.runtime.sampling.noise` draws from: sums of four bytes, as good as normal and exact everywhere."""
     total = torch.randint(0, 256, (*shape, 4), generator=generator).sum(-1) - int(NOISE_MEAN)
     return total.float() * float(NOISE_SCALE)
+
+
+def unit(codes: Tensor) -> Tensor:
+    """Codes (..., c) of the same directions, their mean square 1."""
+    return codes * torch.rsqrt((codes * codes).mean(-1, keepdim=True) + 1e-8)
 
 
 class Block(SwiGLU):
@@ -135,11 +142,13 @@ class Diffusion(Generator):
         generator = None if self.training else torch.Generator().manual_seed(0)
         table = self.table()
         filled = F.pad(tokens[:, 1 : 1 + p], (0, max(0, 1 + p - tokens.shape[1])), value=-1)
-        codes = self.codes()[torch.where(filled < 0, self.config.end, filled)].flatten(1)
-        start = noise((b, codes.shape[1]), generator).to(codes)
+        filled = torch.where(filled < 0, self.config.end, filled)
+        raw = self.raw_codes()[filled]
+        codes, shown = unit(raw).flatten(1), unit(self.shown(raw, filled)).flatten(1)
+        start = TRAINING_NOISE * noise((b, codes.shape[1]), generator).to(codes)
         order = torch.randperm(b, generator=generator)
         time = ((torch.rand(1, generator=generator) + order) / b).to(codes)
-        x = (1 - time)[:, None] * start + time[:, None] * codes
+        x = (1 - time)[:, None] * start + time[:, None] * shown
         label, rows = F.embedding(tokens[:, 0], table), self.time_rows(time)
         with torch.no_grad():
             known = (torch.rand(b, generator=generator) < 0.5).to(codes)[:, None]
@@ -148,6 +157,13 @@ class Diffusion(Generator):
         expected = x + (1 - time)[:, None] * (self.guess(hidden) - x)
         # What the head makes of the expected codes is not to change what is expected.
         return self.vectors(hidden, expected.detach()), F.mse_loss(expected, codes.detach())
+
+    def shown(self, codes: Tensor, tokens: Tensor) -> Tensor:
+        """Raw codes (b, p, c) of tokens (b, p) as they are read: in training some packets have their bin's alone."""
+        if not self.training:
+            return codes
+        assert self.code_tokens is not None
+        return codes - self.code_tokens[tokens] * self.coarse_only(tokens).unsqueeze(-1)
 
     def vectors(self, hidden: Tensor, expected: Tensor) -> Tensor:
         """What the head reads, (b, p, d), from the trunk's (b, w) and the expected codes (b, p * c)."""
@@ -172,10 +188,13 @@ class Diffusion(Generator):
 
     def codes(self) -> Tensor:
         """(vocabulary, c): unit variance, so that a code differs from noise in direction alone."""
+        return unit(self.raw_codes())
+
+    def raw_codes(self) -> Tensor:
+        """The same before they have one scale."""
         assert self.code_tokens is not None, "fold() leaves no codes"
         assert self.code_coarse is not None
-        raw = self.with_coarse(self.code_tokens, self.code_coarse)
-        return raw * torch.rsqrt((raw * raw).mean(-1, keepdim=True) + 1e-8)
+        return self.with_coarse(self.code_tokens, self.code_coarse)
 
     def step(self, token: Tensor, position: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
         """Refinement `position` of flows with label tokens `token`: logits (b, p, vocabulary), codes, guess."""

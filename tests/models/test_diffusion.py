@@ -9,7 +9,8 @@ from edgegen import models
 from edgegen.codec import Codec, Label
 from edgegen.errors import UsageError
 from edgegen.flow import Flow
-from edgegen.models.diffusion import Diffusion, noise
+from edgegen.models.base import COARSE_ONLY
+from edgegen.models.diffusion import TRAINING_NOISE, Diffusion, noise
 from edgegen.runtime import sampling
 from edgegen.sequences import PAD, encode, nats
 
@@ -57,6 +58,40 @@ def test_what_follows_the_end_is_all_the_same(model: Diffusion) -> None:
     tokens = encode(CODEC, FLOWS[:1])
     cut = tokens[:, : int((tokens != PAD).sum())]
     torch.testing.assert_close(model.read(cut), model.read(tokens))
+
+
+@torch.no_grad()
+def test_training_shows_some_packets_by_their_bin_alone(model: Diffusion) -> None:
+    up = CODEC.packet_base + 517
+    same_bin, other_direction = up + 10, up + CODEC.max_pl + 1
+    packets = torch.tensor([up, same_bin, other_direction]).expand(5_000, 3)
+    others = torch.tensor([0, CODEC.packet_base - 1, CODEC.end]).expand(5_000, 3)
+    codes = model.raw_codes()
+    assert torch.equal(model.shown(codes[packets], packets), codes[packets])
+    model.train()
+    assert torch.equal(model.shown(codes[others], others), codes[others])
+    shown = model.shown(codes[packets], packets)
+    coarse = (shown != codes[packets]).any(2)
+    assert coarse.float().mean().item() == pytest.approx(COARSE_ONLY, abs=0.01)
+    here, beside, across = (shown[coarse[:, i], i] for i in range(3))
+    torch.testing.assert_close(here, beside[:1].expand_as(here))
+    assert not torch.isclose(here[0], across[0]).any()
+
+
+@torch.no_grad()
+def test_a_flow_starts_from_more_noise_than_is_learned_from(model: Diffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Tensor] = []
+    trunk = model.trunk
+
+    def listening(x: Tensor, *others: Tensor) -> Tensor:
+        read.append(x)
+        return trunk(x, *others)
+
+    monkeypatch.setattr(model, "trunk", listening)
+    monkeypatch.setattr(model, "raw_codes", lambda: torch.zeros(model.config.vocabulary, model.config.code))
+    model.read(encode(CODEC, FLOWS * 1_000))
+    # Nothing but noise, less of it the later: a mean square of a third over all times.
+    assert (3 * read[0].square().mean()).item() == pytest.approx(TRAINING_NOISE**2, rel=0.01)
 
 
 def path(model: Diffusion, start: Tensor, label: int) -> list[tuple[Tensor, ...]]:
