@@ -152,9 +152,10 @@ def test_the_base_model_that_ships_makes_a_small_executable(bundles: Forms) -> N
 
 
 @pytest.fixture
-def quick(bundles: Forms, graphs: Forms, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lets an export of the tiny LLaMA take its graph and its engine from what is there, and its gate few flows."""
-    graph, library = onnx.load(graphs("llama", "tiny")), bundles("llama", "tiny") / LIBRARY
+def quick(request: pytest.FixtureRequest, bundles: Forms, graphs: Forms, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets an export of a tiny model take its graph and its engine from what is there, and its gate few flows."""
+    arch = getattr(request, "param", "llama")
+    graph, library = onnx.load(graphs(arch, "tiny")), bundles(arch, "tiny") / LIBRARY
     monkeypatch.setattr(build, "step_graph", lambda model: (model.fold(), graph)[1])
     monkeypatch.setattr(build, "_library", lambda *rest: build._Built(library, []))
     monkeypatch.setattr(build, "link_executable", lambda *rest: library)
@@ -189,18 +190,26 @@ def test_other_weights_in_the_fp32_graph_are_red(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("quick", "arch", "red"),
+    [
+        ("llama", "llama", "same greedy token from states of their own"),
+        ("diffusion", "diffusion", "same greedy token at the end of the path, ONNX fp32 and ONNX int8"),
+    ],
+    indirect=["quick"],
+)
 def test_other_weights_in_the_int8_graph_are_red(
-    quick: None, runs: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick: None, runs: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arch: str, red: str
 ) -> None:
     monkeypatch.setattr(
         build, "quantise", lambda graph: spoil(quantise(graph), weight_named(graph, "down.weight") + "_q")
     )
     with pytest.raises(EdgegenError) as raised:
-        build.export(runs("llama", "tiny"), tmp_path / "x.edgegen")
+        build.export(runs(arch, "tiny"), tmp_path / "x.edgegen")
     sentence = str(raised.value)
     assert "\n" not in sentence
     assert "RED divergence per token" in sentence
-    assert "RED same greedy token" in sentence
+    assert f"RED {red}" in sentence
     assert list(tmp_path.iterdir()) == []
 
 
