@@ -153,7 +153,7 @@ def test_the_base_model_that_ships_makes_a_small_executable(bundles: Forms) -> N
 
 @pytest.fixture
 def quick(request: pytest.FixtureRequest, bundles: Forms, graphs: Forms, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Lets an export of a tiny model take its graph and its engine from what is there, and its gate few flows; which kind."""
+    """Lets an export of a tiny model of this kind take graph and engine from what is there, and its gate few flows."""
     arch: str = getattr(request, "param", "llama")
     graph, library = onnx.load(graphs(arch, "tiny")), bundles(arch, "tiny") / LIBRARY
     monkeypatch.setattr(build, "step_graph", lambda model: (model.fold(), graph)[1])
