@@ -36,6 +36,8 @@ def main() -> None:
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--max-packets", type=int, default=16)
+    parser.add_argument("--iat", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--run", action="append", default=[], type=Path, help="measure this run, trained before")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("-o", "--output", type=Path)
@@ -44,7 +46,7 @@ def main() -> None:
     facts = machine.facts("edgegen", "torch", "numpy", "pyarrow")
     flows = read_flows(options.flows)
     parts = split(flows, options.seed)
-    codec = Codec.fit(parts.train)
+    codec = Codec.fit(parts.train, options.max_packets, options.iat)
     rows = [chain_row(codec, parts, context) for context in ("token", "packet")]
     for arch in options.arch:
         run = options.runs / f"{options.flows.stem}-{arch}-{options.size}"
@@ -56,6 +58,8 @@ def main() -> None:
             epochs=options.epochs,
             minutes=options.minutes,
             seed=options.seed,
+            max_packets=options.max_packets,
+            times=options.iat,
             threads=options.threads,
             resume=(run / checkpoint.LAST).exists(),
         )
@@ -103,6 +107,7 @@ def model_row(run: Path, codec: Codec, parts: Split) -> dict[str, Any]:
         "epochs": len(config["history"]),
         "seconds_per_epoch": statistics.median(record["seconds"] for record in config["history"]),
         "cpu_seconds_per_epoch": statistics.median(record["cpu_seconds"] for record in config["history"]),
+        "seconds_to_best": sum(record["seconds"] for record in config["history"][: config["best"]["epoch"]]),
         "history": config["history"],
         "provenance": config["provenance"],
     }
@@ -119,6 +124,7 @@ def table_of(result: dict[str, Any]) -> Table:
         "epochs",
         "s an epoch",
         "s of CPU",
+        "min to best",
     ):
         table.add_column(name, justify="right")
     for row in result["rows"]:
@@ -130,6 +136,7 @@ def table_of(result: dict[str, Any]) -> Table:
                 str(row["epochs"]),
                 f"{row['seconds_per_epoch']:.1f}",
                 f"{row['cpu_seconds_per_epoch']:.1f}",
+                f"{row['seconds_to_best'] / 60:.1f}",
             ]
         table.add_row(row["model"], *losses, *cost)
     return table

@@ -92,6 +92,7 @@ def test_the_script_compares_a_run_with_the_chains(
     assert result["rows"][2]["validation"]["per_token"] == pytest.approx(
         result["rows"][2]["history"][0]["validation"], rel=1e-5
     )
+    assert result["rows"][2]["seconds_to_best"] == result["rows"][2]["history"][0]["seconds"]
     assert result["machine"]["cores"] >= 1
     monkeypatch.setattr(sys, "argv", ["training.py", str(table), "--run", str(tmp_path / "runs/small-llama-tiny")])
     training.main()
