@@ -57,6 +57,14 @@ def run(
     console = Console(stderr=True, quiet=not sys.stderr.isatty())
     with console.status("evaluating") as status:
         result = evaluate(real, opened, synthetic, out, settings, lambda text: status.update(Text(text)), others)
+    # All that lasts before what is printed, whose reader may go. The report before the card: the bundle is written anew
+    # for that, and `out` may be told from inside the old one.
+    written = report.write_report(result, out) if out else ()
+    if bundle is not None and card:
+        try:
+            add_to_card(Bundle.open(bundle), result)
+        except EdgegenError as error:
+            print(f"note: its card stays as it was: {error}", file=sys.stderr)
     for entry in result["verdict"]:
         print(printable(f"{entry['axis']}: {entry['level']}. {entry['text']}"))
     for note in result["notes"]:
@@ -64,15 +72,8 @@ def run(
     for title, (headings, rows) in _tables(result).items():
         print()
         print_table(_table(title, headings, rows))
-    # Before the card: the bundle is written anew for it, and `out` may be told from inside the old one.
-    if out:
-        for path in report.write_report(result, out):
-            print(path)
-    if bundle is not None and card:
-        try:
-            add_to_card(Bundle.open(bundle), result)
-        except EdgegenError as error:
-            print(f"note: its card stays as it was: {error}", file=sys.stderr)
+    for path in written:
+        print(path)
 
 
 def run_augment(

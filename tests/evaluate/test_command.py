@@ -48,3 +48,16 @@ def test_a_report_in_the_bundle_that_is_replaced_would_be_lost(bundle: Path, pat
         evaluate(path, out)
     evaluate(path, out, card=False)
     assert (bundle / "report").is_dir()
+
+
+def test_the_report_is_there_though_the_reader_of_the_tables_has_gone(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(_: dict[str, Any]) -> dict[str, Any]:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(command, "_tables", gone)
+    with pytest.raises(BrokenPipeError):
+        evaluate("../a.edgegen", "../report")
+    assert (bundle.parent / "report").is_dir()
+    assert "It is good." in (bundle.parent / "a.edgegen/card.md").read_text()
