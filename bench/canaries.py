@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 import machine
@@ -66,8 +65,7 @@ def main() -> None:
             rows += measure(run, export(run, bundle).bundle, planted, there, others, options.generate, arch)
     result = {"data": options.flows.name, "label": label, "generated": options.generate, "others": OTHERS}
     result |= {"packets": options.max_packets, "times": options.iat, "rows": rows, "machine": facts}
-    show(result)
-    publish(result, options.output)
+    publish(result, options.output, table_of(result))
 
 
 def canaries(flows: list[Flow], label: str, count: int, packets: int, times: bool) -> list[Flow]:
@@ -125,7 +123,7 @@ def measure(
     return rows
 
 
-def show(result: dict[str, Any]) -> None:
+def table_of(result: dict[str, Any]) -> Table:
     most = np.log2(result["others"] + 1)
     table = Table(title=f"{result['data']}: canaries among {result['generated']:,} flows; exposure of {most:.0f} bits")
     for name in ("model", "times in training", "canaries", "came out", "exposure, bits"):
@@ -134,7 +132,7 @@ def show(result: dict[str, Any]) -> None:
         low, high = row["times_in_training"]
         times = str(low) if low == high else f"{low} to {high}"
         table.add_row(row["arch"], times, str(row["canaries"]), str(row["came_out"]), f"{row['exposure_bits']:.1f}")
-    Console(width=110).print(table)
+    return table
 
 
 if __name__ == "__main__":

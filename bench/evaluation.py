@@ -12,7 +12,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 import machine
@@ -50,8 +49,7 @@ def main() -> None:
         # With finished parts the clock says nothing.
         rows.append(row_of(made) | ({} if folder else {"seconds": time.monotonic() - started}))
     result = {"data": options.flows.name, "rows": rows, "machine": facts}
-    Console(width=150).print(table_of(result))
-    publish(result, options.output)
+    publish(result, options.output, table_of(result))
 
 
 def row_of(made: dict[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from scipy.special import softmax
 from scipy.stats import entropy
@@ -112,8 +111,7 @@ def main() -> None:
         "rows": rows,
         "machine": facts,
     }
-    show(result)
-    publish(result, options.output)
+    publish(result, options.output, table_of(result))
 
 
 class Bench:
@@ -207,7 +205,7 @@ def as_unsure(nats: Floats, probabilities: Floats) -> float:
     return low
 
 
-def show(result: dict[str, Any]) -> None:
+def table_of(result: dict[str, Any]) -> Table:
     table = Table(title=f"{result['data']}: macro-F1 on held-out sessions by real flows a label")
     table.add_column("method")
     for number in sorted({row["real_flows"] for row in result["rows"]}):
@@ -218,7 +216,7 @@ def show(result: dict[str, Any]) -> None:
             cells = (f"{row[name]['macro_f1']:.3f} ± {row[name]['spread']:.3f}" for row in rows)
             start = f" ({init})" if "adapted" in METHODS[name] or "likelihood" in name else ""
             table.add_row(METHODS[name] + start, *cells)
-    Console(width=150).print(table)
+    return table
 
 
 if __name__ == "__main__":

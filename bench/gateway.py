@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 import machine
@@ -51,8 +50,7 @@ def main() -> None:
     for run in options.run or [edgelab_llama()]:
         with tempfile.TemporaryDirectory(prefix="edgegen-gateway-") as folder:
             result["models"].append(of_run(run, Path(folder), tuple(options.only or PARTS), options.precision))
-    Console(width=120).print(table_of(result))
-    publish(result, options.output)
+    publish(result, options.output, table_of(result))
 
 
 def of_run(run: Path, folder: Path, parts: tuple[str, ...], precision: str) -> dict[str, Any]:

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 import machine
@@ -56,10 +55,9 @@ def main() -> None:
         measure(flows, run, bundle, arguments.most, arguments.per_label)
         for run, bundle in zip(arguments.run, arguments.bundle, strict=True)
     ]
-    show(arguments.flows.name, rows)
     facts = machine.facts("torch", "onnxruntime", "apache-tvm", "numpy")
     result = {"data": arguments.flows.name, "rows": rows, "machine": facts}
-    publish(result, arguments.out)
+    publish(result, arguments.out, table_of(arguments.flows.name, rows))
 
 
 def measure(flows: list[Flow], run: Path, bundle_path: Path, most: int, per_label: int) -> dict[str, Any]:
@@ -150,7 +148,7 @@ def _tokens(codec: Codec, flows: list[Flow]) -> np.ndarray[Any, np.dtype[np.int3
     return encode(codec, flows).numpy().astype(np.int32)
 
 
-def show(data: str, rows: list[dict[str, Any]]) -> None:
+def table_of(data: str, rows: list[dict[str, Any]]) -> Table:
     table = Table(title=f"int8 against fp32 on held-out flows of {data}")
     losses, agreements, moves = (
         ("nats, fp32", "int8", "cost"),
@@ -170,7 +168,7 @@ def show(data: str, rows: list[dict[str, Any]]) -> None:
             f"{row['own_states']:.3%} ({row['onnxruntime_with_itself']:.3%})",
             *(f"{row['histograms'][name]['most']:.4f}" for name in ("lengths", "times")),
         )
-    Console(width=130).print(table)
+    return table
 
 
 if __name__ == "__main__":

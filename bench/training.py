@@ -12,7 +12,6 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 import machine
@@ -67,8 +66,7 @@ def main() -> None:
     rows += [model_row(run, codec, parts) for run in options.run]
 
     result = {"data": options.flows.name, "split": parts.to_json(), "machine": facts, "rows": rows}
-    Console(width=140).print(table_of(result))
-    publish(result, options.output)
+    publish(result, options.output, table_of(result))
 
 
 def chain_row(codec: Codec, parts: Split, context: markov.Context) -> dict[str, Any]:

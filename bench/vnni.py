@@ -20,7 +20,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 import machine
@@ -76,8 +75,7 @@ def main() -> None:
         kernel = kernel_in(Path(name))
         for path in options.bundle:
             result["models"].append(of_bundle(Bundle.open(path), kernel, Path(name), options.flows, options.minutes))
-    Console(width=120).print(table_of(result))
-    publish(result, options.out)
+    publish(result, options.out, table_of(result))
 
 
 def kernel_in(folder: Path) -> Path:
