@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from rich.text import Text
+
 import machine
 from edgegen.bundle import Bundle
 from edgegen.package import package
@@ -81,8 +83,9 @@ def left(root: Path) -> list[str]:
 
 
 def write(result: dict[str, Any], out: Path | None) -> None:
-    """One line of JSON, and a file of it with `-o`."""
+    """A file of it with `-o`, then the steps and one line of JSON."""
     result = {"machine": machine.facts(), **result}
+    lines: list[str] = []
     for step in result["steps"]:
-        print(f"{step['status']}  {step['command']}", *(f"      {line}" for line in step["said"]), sep="\n")
-    publish(result, out)
+        lines += [f"{step['status']}  {step['command']}", *(f"      {line}" for line in step["said"])]
+    publish(result, out, Text("\n".join(lines)))

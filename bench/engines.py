@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 import machine
 from edgegen.measure.report import shares
@@ -108,13 +109,11 @@ def main() -> None:
     for arch, run in (("llama", options.llama), ("mamba", options.mamba)):
         if arch == "llama" or run:
             result["archs"][arch] = compare(arch, run, options)
-    console = Console(width=150)
+    shown: list[RenderableType] = []
     for arch, found in result["archs"].items():
-        console.print(table_of(arch, found))
         result |= ratios(arch, found)
-        for line in verdicts(arch, found):
-            console.print(line, highlight=False)
-    publish(result, options.output)
+        shown += [table_of(arch, found), *map(Text, verdicts(arch, found))]
+    publish(result, options.output, Group(*shown))
 
 
 def compare(arch: str, run: Path | None, options: argparse.Namespace) -> dict[str, Any]:

@@ -17,6 +17,6 @@ def publish(result: dict[str, Any], path: Path | None, table: RenderableType | N
     if path:
         with whole_file(path) as file:
             file.write((json.dumps(result, indent=1) + "\n").encode())
-    if table:
+    if table is not None:
         Console(width=150).print(table)
     print(json.dumps(result))

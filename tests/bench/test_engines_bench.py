@@ -13,13 +13,7 @@ from edgegen import checkpoint
 from edgegen.codec import Codec, Label
 from edgegen.models import configure, create
 
-ROOT = Path(__file__).parents[2]
 CODEC = Codec((Label("dns", 0.5, 17), Label("web", 0.5, 6)))
-
-
-@pytest.fixture(autouse=True)
-def _scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "bench")
 
 
 @pytest.fixture

@@ -15,11 +15,6 @@ from edgegen.writers import write_flows
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def _scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "bench")
-
-
 def flows_of(labels: str, count: int, seed: int = 0) -> list[Flow]:
     """Each label has sizes of its own, and three packets."""
     random = np.random.default_rng(seed)

@@ -12,13 +12,7 @@ from edgegen.flow import Flow
 from edgegen.readers import read_flows
 from edgegen.writers import write_flows
 
-ROOT = Path(__file__).parents[2]
 SIZES = (("a", 100), ("b", 700))  # payload bytes of each label's first packet
-
-
-@pytest.fixture(autouse=True)
-def _scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "bench")
 
 
 def test_a_flow_comes_back_out_of_its_image() -> None:

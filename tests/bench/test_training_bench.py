@@ -12,13 +12,6 @@ import pytest
 from edgegen.codec import Codec
 from edgegen.flow import Flow
 
-ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(autouse=True)
-def _scripts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(ROOT / "bench")
-
 
 def flows_of(count: int) -> list[Flow]:
     """Sizes that follow from the size before, and ends that follow from nothing."""
