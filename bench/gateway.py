@@ -29,6 +29,7 @@ from edgegen.datasets import edgelab_llama
 from edgegen.export import targets
 from edgegen.measure import measure
 from edgegen.measure.emulator import EMULATORS, Counting
+from edgegen.measure.report import KB
 from publish import publish
 
 PARTS = ("flows", "instructions", "memory")
@@ -169,7 +170,7 @@ def table_of(result: dict[str, Any]) -> Table:
         for count in map(str, MANY):
             row(
                 f"most memory, batch {width}, {int(count):,} flows",
-                lambda m, w=width, c=count: f"{m['memory_kb'][w][c] / 1e3:.2f} MB",
+                lambda m, w=width, c=count: f"{m['memory_kb'][w][c] * KB / 1e6:.2f} MB",
             )
     row("from start to first flow", lambda m: f"{m['first_flow_ms']:.2f} ms ({m['variant']})")
     return table

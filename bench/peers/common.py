@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgegen.codec import Codec
+from edgegen.measure.report import KB
 
 TOKENS = 32  # sampled for each flow, as many as 16 packets with times have
 FLOWS, CHECKED = 32, 16  # whose logits are checked, and how many at a time
@@ -166,7 +167,7 @@ def a_second(run: Callable[[], object], flows: int) -> float:
 def peak_memory_mb() -> float:
     """The most memory that this program had; what its process had before it became this program does not count."""
     status = Path("/proc/self/status").read_text()
-    return int(status.split("VmHWM:")[1].split()[0]) / 1e3
+    return int(status.split("VmHWM:")[1].split()[0]) * KB / 1e6
 
 
 def tree_bytes(path: Path) -> int:

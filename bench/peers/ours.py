@@ -7,6 +7,7 @@ import numpy as np
 
 from edgegen.bundle import Bundle
 from edgegen.measure import Workload, measure
+from edgegen.measure.report import KB
 from edgegen.runtime.native import NativeEngine
 from peers.common import Case, Logits, Tokens, check
 
@@ -43,8 +44,8 @@ def run(case: Case, path: Path, seconds: int) -> dict[str, Any]:
         "check": check_bundle(case, path),
         "one_flow_ms": [sample / 1e3 for sample in made["one_flow"]["samples_us"]],
         "flows_a_second": {str(many["batch"]): many["flows_a_second"]},
-        "memory_mb": made["peak_memory_kb"]["1"] / 1e3,
-        "memory_widest_mb": made["peak_memory_kb"][str(many["batch"])] / 1e3,
+        "memory_mb": made["peak_memory_kb"]["1"] * KB / 1e6,
+        "memory_widest_mb": made["peak_memory_kb"][str(many["batch"])] * KB / 1e6,
         "first_flow_ms": made["first_flow_ms"],
         "kernels_us_a_token": made["kernels_us_a_token"],
         "variant": made["variant"],

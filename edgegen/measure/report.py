@@ -4,6 +4,8 @@ from typing import Any
 
 from edgegen.results import table
 
+KB = 1024  # bytes of what the kernel calls a kilobyte
+
 
 def markdown(result: dict[str, Any]) -> str:
     """The table of a result of `measure`; what a place does not tell is left out."""
@@ -38,7 +40,7 @@ def _measured(result: dict[str, Any]) -> list[tuple[str, str]]:
         rows.append(("from start to first flow", f"{starts[len(starts) // 2]:.2f} ms"))
     for batch, kilobytes in result["peak_memory_kb"].items():
         if kilobytes:
-            rows.append((f"most memory, batch {batch}", f"{kilobytes / 1e3:.1f} MB"))
+            rows.append((f"most memory, batch {batch}", f"{kilobytes * KB / 1e6:.1f} MB"))
     for batch, kernels in result["kernels_us_a_token"].items():
         rows.append((f"where the time goes, batch {batch}", shares(kernels)))
     return rows
