@@ -32,6 +32,8 @@ lint: $(DEV)
 	# From another folder, since ./edgegen would hide the installed edgegen.export and edgegen.kernels.
 	cd .venv && bin/mypy --config-file ../pyproject.toml
 	cd bench && ../.venv/bin/mypy --config-file ../pyproject.toml *.py peers
+	# Its programs are scripts for environments of their own.
+	cd .venv && MYPYPATH=.. bin/mypy --config-file ../pyproject.toml -p bench.lab --exclude lab/programs/
 
 clean:
 	rm -rf build dist edgegen.egg-info .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache
