@@ -94,12 +94,18 @@ def has_netem() -> bool:
 
 
 @cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """Where the relay is compiled, gone when the run ends."""
+    return tempfile.TemporaryDirectory(prefix="edgelab-relay-")
+
+
+@cache
 def relay_program() -> Path:
     """The relay, compiled once a run."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         raise EdgegenError("no C compiler for bench/lab/relay.c: install gcc")
-    program = Path(tempfile.mkdtemp(prefix="edgelab-relay-")) / "relay"
+    program = Path(_scratch().name) / "relay"
     source = Path(__file__).with_name("relay.c")
     subprocess.run([compiler, "-O2", "-Wall", "-o", str(program), str(source), "-lm"], check=True)
     return program

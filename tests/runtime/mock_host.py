@@ -81,9 +81,19 @@ def golden_hash(codec: Codec) -> str:
 
 
 @functools.cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """What this process compiles into, gone when it ends."""
+    return tempfile.TemporaryDirectory(prefix="edgegen-mock-")
+
+
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(dir=_scratch().name))
+
+
+@functools.cache
 def _objects(shared: bool, flags: tuple[str, ...]) -> tuple[Path, ...]:
     """The C host compiled, which is the same around every codec."""
-    folder = Path(tempfile.mkdtemp(prefix="edgegen-mock-"))
+    folder = _folder()
     sources = [*(LIBRARY if shared else EXECUTABLE), Path(__file__).with_name("mock_model.c")]
     subprocess.run(["gcc", *FLAGS, *flags, "-c", *map(str, sources)], cwd=folder, check=True)
     return tuple(folder.glob("*.o"))
@@ -98,7 +108,7 @@ def build(name: str, shared: bool, sanitize: str = "", golden: str | None = None
     if not shutil.which("gcc"):
         pytest.skip("gcc is missing")
     codec = CODECS[name]
-    folder = Path(tempfile.mkdtemp(prefix="edgegen-mock-"))
+    folder = _folder()
     (folder / "codec.c").write_text(codec_source(codec, codec.size, REFINEMENTS.get(name, 0)))
     (folder / "golden.c").write_text(golden_source(*GOLDEN, golden or golden_hash(codec)))
     own = [folder / "codec.c"] + ([] if shared else [folder / "golden.c"])
