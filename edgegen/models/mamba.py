@@ -28,13 +28,17 @@ SIZES: dict[str, dict[str, int]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class MambaConfig(Config):
-    """expand: inner width / d; state: numbers per inner channel; conv: taps; dt_rank: rank of delta."""
+    """expand: inner width / d; state: numbers per inner channel; conv: taps; dt_rank: rank of delta.
+
+    dropout: of its fewer residual branches Mamba needs twice what LLaMA does not to learn flows by heart
+    """
 
     expand: int
     state: int
     conv: int
     dt_rank: int
     arch: str = "mamba"
+    dropout: float = 0.2
 
     @property
     def inner(self) -> int:

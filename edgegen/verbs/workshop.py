@@ -21,7 +21,8 @@ def train(
         str | None, typer.Option(help="tiny (0.2 M parameters) or base (2.0 M).", show_default="base")
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the flows; none: 18, few flows 12; diffusion 120 or 180.")
+        int | None,
+        typer.Option(min=1, help="Passes over the flows; none: 18, of few flows or Mamba 12; diffusion 120 or 180."),
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Time after which to be done.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed trains the same weights.")] = 0,
