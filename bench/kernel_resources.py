@@ -20,7 +20,6 @@ from unittest.mock import patch
 
 import torch
 import triton
-from rich.console import Console
 from rich.table import Table
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
@@ -48,9 +47,8 @@ def main() -> None:
     options = parser.parse_args()
     types = [getattr(torch, name) for name in options.type or ["float32", "bfloat16"]]
     rows = [row for target in options.target or ["sm_80", "sm_90"] for row in compile_all(target, types)]
-    Console(width=130, stderr=True).print(table_of(rows))
     result = {"rows": rows, "machine": machine.facts("triton", "torch")}
-    publish(result, options.out)
+    publish(result, options.out, table_of(rows))
     spilling = [f"{row['kernel']} for {row['target']}" for row in rows if row["spilled_bytes"]]
     if spilling:
         sys.exit(f"registers are spilled by {', '.join(spilling)}")

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 import machine
@@ -47,8 +46,7 @@ def main() -> None:
             source = Path(folder) / "edgelab.jsonl"
             write_flows(random.Random(0).sample(read_flows(edgelab()), options.flows), source)
         result = {"machine": facts, "flows": options.flows} | measure(Source(source, options.flows), options.rate)
-    Console(width=120, stderr=True).print(table_of(result))
-    publish(result, options.output)
+    publish(result, options.output, table_of(result))
 
 
 def measure(source: Source, rate: float) -> dict[str, Any]:

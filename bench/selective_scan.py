@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 from torch._functorch import config as functorch_config
@@ -82,8 +81,7 @@ def main() -> None:
         "rows": rows,
         "machine": facts | {"threads": options.threads},
     }
-    Console(width=130, stderr=True).print(table_of(result))
-    publish(result, options.out)
+    publish(result, options.out, table_of(result))
 
 
 def contenders(device: torch.device) -> tuple[dict[str, Scan], dict[str, str]]:

@@ -21,7 +21,6 @@ from typing import Any
 
 import httpx
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 import machine
@@ -48,8 +47,7 @@ def main() -> None:
         server.kill()
     result["restart_seconds"] = [restart(options) for _ in range(RESTARTS)]
     result |= {"bundle": options.bundle.name, "machine": machine.facts("starlette", "uvicorn", "numpy")}
-    Console(width=120, stderr=True).print(table_of(result))
-    publish(result, options.out)
+    publish(result, options.out, table_of(result))
 
 
 def started(options: argparse.Namespace, port: int) -> tuple["subprocess.Popen[str]", str]:

@@ -36,7 +36,7 @@ def test_it_measures_what_is_here_and_names_what_is_not(
     monkeypatch.setattr(sys, "argv", ["selective_scan.py", "--quick", "--device", "cpu", "--runs", "2", "-o", str(out)])
     bench.main()
     torch.set_num_threads(threads)
-    result = json.loads(capsys.readouterr().out)
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result == json.loads(out.read_text())
     assert result["path"] == "c"
     names = [row["name"] for row in result["rows"]]
