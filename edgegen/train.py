@@ -4,7 +4,8 @@ import fcntl
 import os
 import platform
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from hashlib import file_digest
 from importlib.metadata import version
@@ -25,6 +26,8 @@ from edgegen.sequences import objective
 from edgegen.split import Split, split
 from edgegen.trainer import ADAPTED, DISTILLED, FRESH, RECIPES, Trainer
 
+PAUSE = 10.0
+
 
 def train(
     flows_path: Path,
@@ -42,6 +45,7 @@ def train(
     hold_out: bool = True,
     distill: Path | None = None,
     refinements: int | None = None,
+    say: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """Train a model on the flows of `flows_path` and leave the best of its epochs in the folder `run`.
 
@@ -56,6 +60,7 @@ def train(
     distill:  a diffusion whose flows are learned in fewer refinements; size, max_packets and times are its
               own, and no others can be asked for.
     refinements: of a diffusion's flows; None: 8, of a distilled one 2.
+    say:      is told of epochs, though not more often than every PAUSE seconds, and of the last.
     Returns `run`.
     """
     if threads:
@@ -124,6 +129,7 @@ def train(
         }
         if trainer.model.kernels() == "torch":
             print(f"edgegen: {arch} trains several times slower, since {native.compiled()}", file=sys.stderr)
+        said = time.monotonic()
         while not trainer.over():
             improved = trainer.epoch()
             if improved:
@@ -143,7 +149,18 @@ def train(
             # Last: what was not written before a kill is written again with the epoch that is gone over again.
             state = {"settings": settings, "history": trainer.history, "best": trainer.best}
             checkpoint.save_last(run, trainer.model, trainer.optimiser, state)
+            if trainer.over() or time.monotonic() - said >= PAUSE:
+                said = time.monotonic()
+                say(_line(trainer.history[-1], epochs, hold_out, improved))
     return run
+
+
+def _line(record: dict[str, float], epochs: int | None, hold_out: bool, improved: bool) -> str:
+    """What there is to say of an epoch."""
+    losses = f"loss {record['training']:.4f}"
+    if hold_out:
+        losses += f", held out {record['validation']:.4f}{', kept' if improved else ''}"
+    return f"epoch {record['epoch']}{f' of {epochs}' if epochs else ''}: {losses}; {record['seconds']:.0f} s"
 
 
 def _shape(

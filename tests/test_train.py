@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -72,6 +73,19 @@ def test_it_learns(arch: str, flows: Path, tmp_path: Path) -> None:
     assert config["provenance"]["split"]["train"] + config["provenance"]["split"]["test"] < 600
     assert str(tmp_path) not in json.dumps(config)
     assert model.config.arch == arch
+
+
+def test_it_says_how_far_it_is(flows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr("edgegen.train.PAUSE", 1e9)
+    config = checkpoint.read_config(short(flows, tmp_path / "quick", epochs=3, say=said.append))
+    last = config["history"][-1]
+    losses = f"loss {last['training']:.4f}, held out {last['validation']:.4f}, kept"
+    assert said == [f"epoch 3 of 3: {losses}; {last['seconds']:.0f} s"], "before a pause is over no more than the last"
+    monkeypatch.setattr("edgegen.train.PAUSE", 0.0)
+    said.clear()
+    short(flows, tmp_path / "all", epochs=2, hold_out=False, say=said.append)
+    assert [re.sub(r"\d+\.\d+|\d+ s", "_", line) for line in said] == [f"epoch {n} of 2: loss _; _" for n in (1, 2)]
 
 
 def test_resumed_after_a_kill_the_weights_are_the_same(flows: Path, whole: Path, tmp_path: Path) -> None:

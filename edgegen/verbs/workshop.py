@@ -1,7 +1,6 @@
 """The workshop: what trains, exports, signs, packages and judges a generator."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -71,6 +70,7 @@ def train(
         hold_out=hold_out,
         distill=distill,
         refinements=refinements,
+        say=_say,
     )
     config = read_config(run)
     loss, epoch, done = config["best"]["validation"], config["best"]["epoch"], len(config["history"])
@@ -105,8 +105,7 @@ def export(
         packages.check(out)
     source = edgelab_llama() if run is None else run
     signing = None if sign is None else signer(sign)
-    say: Callable[[str], None] = lambda text: print(text, file=sys.stderr)  # noqa: E731
-    made = export_run(source, out, _names(target), say, signing, refinements, asked)
+    made = export_run(source, out, _names(target), _say, signing, refinements, asked)
     for check in made.checks:
         print(check.line())
     print(f"{made.bundle.path}: {', '.join(made.bundle.manifest.targets)}")
@@ -214,6 +213,11 @@ def demo(
     from edgegen.demo import demo as run_demo
 
     run_demo(out, minutes)
+
+
+def _say(text: str) -> None:
+    """How far a long job is."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def _precision(int8: bool, precision: str | None) -> str:
