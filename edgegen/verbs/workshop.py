@@ -21,7 +21,9 @@ def train(
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Passes over the flows; none: 18, of few flows or Mamba 12; diffusion 120 or 180."),
+        typer.Option(
+            min=1, help="Passes over the flows; none: 18, of few flows 12; Mamba 12 or 8, diffusion 120 or 180."
+        ),
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Time after which to be done.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed trains the same weights.")] = 0,
