@@ -30,7 +30,7 @@ SIZES: dict[str, dict[str, int]] = {
 class MambaConfig(Config):
     """expand: inner width / d; state: numbers per inner channel; conv: taps; dt_rank: rank of delta.
 
-    dropout: of its fewer residual branches Mamba needs twice what LLaMA does not to learn flows by heart
+    dropout: twice LLaMA's, since Mamba knows training flows by heart sooner
     """
 
     expand: int
