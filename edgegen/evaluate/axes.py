@@ -127,17 +127,35 @@ def synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) -
 def more(subject: Subject, real: Real, say: Say) -> dict[str, Any] | None:
     """The random forest again, on MORE generated flows of each label: a generator has as many as one likes."""
     say("random forests on more generated flows")
-    wanted = np.full(len(real.labels), MORE)
 
     @functools.cache
     def drawn(seed: int) -> Arrays:
-        return subject.draw(real.labels, wanted, MORE_SEED + seed)
+        return subject.draw(real.labels, _many(real), MORE_SEED + seed)
 
     flows = int(counts(drawn(0)).sum())
     if flows <= len(real.training):
         return None
     scores = utility.scores(classifiers.forest, drawn, real.held_out, MORE_SEEDS)
     return {"flows": flows, "macro_f1": scores["macro_f1"], "spread": scores["spread"]}
+
+
+def more_baselines(real: Real, settings: Settings, say: Say) -> dict[str, Any]:
+    """The same of the baselines, which never run out of flows either."""
+    say("random forests on more flows of the baselines")
+    result = {}
+    for name in settings.baselines:
+
+        def baseline(seed: int, name: str = name) -> Arrays:
+            return BASELINES[name](real.training, _many(real), np.random.default_rng([MORE_SEED, seed]))
+
+        scores = utility.scores(classifiers.forest, baseline, real.held_out, MORE_SEEDS)
+        result[name] = {key: scores[key] for key in ("macro_f1", "spread")}
+    return result
+
+
+def _many(real: Real) -> Ints:
+    """MORE of each label."""
+    return np.full(len(real.labels), MORE)
 
 
 def added_to_few(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:

@@ -67,7 +67,8 @@ def evaluate(
     result["shapes"] = parts.get("shapes", lambda: axes.shapes(subject, real))
     result["synthetic_only"] = parts.get("synthetic_only", lambda: axes.synthetic_only(subject, real, settings, say))
     if more := parts.get("more", lambda: axes.more(subject, real, say)):
-        result["synthetic_only"]["more"] = more
+        baselines = parts.get("more_baselines", lambda: axes.more_baselines(real, settings, say))
+        result["synthetic_only"]["more"] = more | {"baselines": baselines}
     result["augmentation"] = parts.get("augmentation", lambda: axes.added_to_few(subject, real, settings, say))
     result["privacy"] = parts.get("privacy", lambda: axes.given_away(subject, real, settings, say))
     if isinstance(subject, BundleSubject):

@@ -101,21 +101,24 @@ def fidelity_rows(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
 
 
 def utility_rows(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
-    """A line for each training set and classifier."""
+    """A line for each training set and classifier; with as many flows as there are real ones, and with more."""
+    more = found.get("more") or {"baselines": {}}
     rows: Rows = [
-        ("generated flows, random forest", *_score(found)),
-        ("real flows, random forest", number(found["real_macro_f1"]), number(found["real_spread"])),
+        ("generated flows, random forest", *_score(found), number(more.get("macro_f1"))),
+        ("real flows, random forest", number(found["real_macro_f1"]), number(found["real_spread"]), "-"),
     ]
-    if more := found.get("more"):
-        rows.insert(1, (f"{more['flows']:,} generated flows, random forest", *_score(more)))
-    rows += [(f"{name}, random forest", *_score(row)) for name, row in found["baselines"].items()]
+    for name, row in found["baselines"].items():
+        rows.append((f"{name}, random forest", *_score(row), number(more["baselines"].get(name, {}).get("macro_f1"))))
     names = {"tokens": "logistic regression on exact tokens", "convolution": "convolutional network"}
     for name, sides in found["classifiers"].items():
         for side, row in sides.items():
-            rows.append((f"{'generated' if side == 'synthetic' else side} flows, {names[name]}", *_score(row)))
+            rows.append((f"{'generated' if side == 'synthetic' else side} flows, {names[name]}", *_score(row), "-"))
     if likelihood := found.get("likelihood"):
-        rows.append(("the generator itself, by likelihood", number(likelihood["macro_f1"]), "-"))
-    return ("trained on", "macro-F1", "spread"), rows
+        rows.append(("the generator itself, by likelihood", number(likelihood["macro_f1"]), "-", "-"))
+    headings = ("trained on", "macro-F1", "spread")
+    if "flows" not in more:
+        return headings, [row[:3] for row in rows]
+    return (*headings, f"macro-F1, {more['flows']:,} flows"), rows
 
 
 def augmentation_rows(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:

@@ -92,7 +92,11 @@ def test_an_untrained_bundle_is_found_out(tmp_path: Path) -> None:
     assert found["privacy"]["membership_auc"] == pytest.approx(0.5, abs=0.06)
     assert found["cost"]["executables"] == {"x86_64": (bundle.path / "x86_64/edgegen").stat().st_size}
     assert found["cost"]["ms_a_flow"] > 0
-    assert "Cost" in page(found)
+    more = found["synthetic_only"]["more"]
+    assert set(more["baselines"]) == set(QUICK.baselines)
+    assert more["macro_f1"] < 0.7 < more["baselines"]["copy"]["macro_f1"]
+    assert "Cost" in (shown := page(found))
+    assert f"macro-F1, {more['flows']:,} flows" in shown
     # What stands beside itself has the same worth; its cost was measured once more.
     own, other = ({k: v for k, v in row.items() if k not in COSTS} for row in found["beside"])
     assert own == other
