@@ -96,15 +96,7 @@ def synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) -
     }
     on_real = utility.scores(classifiers.forest, as_many_real, real.held_out, settings.seeds)
     result |= {f"real_{name}": value for name, value in on_real.items()}
-    result["baselines"] = {}
-    for name in settings.baselines:
-        say(f"random forests on {name}")
-
-        def baseline(seed: int, name: str = name) -> Arrays:
-            return BASELINES[name](real.training, there, np.random.default_rng([seed, 1]))
-
-        scores = utility.scores(classifiers.forest, baseline, real.held_out, settings.seeds)
-        result["baselines"][name] = {key: scores[key] for key in ("macro_f1", "spread")}
+    result["baselines"] = _of_baselines(real, settings, there, settings.seeds, lambda seed: [seed, 1], say)
     others = {"tokens": classifiers.tokens} | ({"convolution": classifiers.convolution} if find_spec("torch") else {})
     result["classifiers"] = {}
     for name, classifier in others.items():
@@ -141,15 +133,22 @@ def more(subject: Subject, real: Real, say: Say) -> dict[str, Any] | None:
 
 def more_baselines(real: Real, settings: Settings, say: Say) -> dict[str, Any]:
     """The same of the baselines, which never run out of flows either."""
-    say("random forests on more flows of the baselines")
+    return _of_baselines(real, settings, _many(real), MORE_SEEDS, lambda seed: [MORE_SEED, seed], say)
+
+
+def _of_baselines(
+    real: Real, settings: Settings, wanted: Ints, seeds: int, key: Callable[[int], list[int]], say: Say
+) -> dict[str, Any]:
+    """Random forests on as many flows of each baseline as are wanted of a label; key: of a seed's random numbers."""
     result = {}
     for name in settings.baselines:
+        say(f"random forests on {wanted.sum():,} flows of {name}")
 
         def baseline(seed: int, name: str = name) -> Arrays:
-            return BASELINES[name](real.training, _many(real), np.random.default_rng([MORE_SEED, seed]))
+            return BASELINES[name](real.training, wanted, np.random.default_rng(key(seed)))
 
-        scores = utility.scores(classifiers.forest, baseline, real.held_out, MORE_SEEDS)
-        result[name] = {key: scores[key] for key in ("macro_f1", "spread")}
+        scores = utility.scores(classifiers.forest, baseline, real.held_out, seeds)
+        result[name] = {figure: scores[figure] for figure in ("macro_f1", "spread")}
     return result
 
 
