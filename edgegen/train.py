@@ -115,6 +115,8 @@ def train(
         trainer = Trainer(
             model, codec, parts.train, parts.validation, epochs, minutes, seed, recipe, teaching or objective
         )
+        if isinstance(model, Diffusion) and not teaching:
+            model.kinds.count_tokens(trainer.tokens)
         if progress:
             checkpoint.load_last(run, trainer.model, trainer.optimiser)
             trainer.history, trainer.best = progress["history"], progress["best"]

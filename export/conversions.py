@@ -32,6 +32,11 @@ def _gate(on: Converter, zero: int | None = None) -> Relax:
     return on.call(tir.gate(b, f // 2, zero), on.inputs, _row(b, f // 2, zero))
 
 
+def _softmax(on: Converter, zero: int | None = None) -> Relax:
+    b, d = on.shape(0)
+    return on.call(tir.softmax(b, d, zero), on.inputs, _row(b, d, zero))
+
+
 def _embedding(on: Converter) -> Relax:
     (vocabulary, d), (b,) = on.shape(0), on.shape(2)
     table = relax.const(dot.pack(on.constant(0)).reshape(-1))
@@ -71,14 +76,14 @@ def _linear(on: Converter, positive: bool = False) -> Relax:
     q, scale, _, weight_scale, *added = on.inputs
     packed, offset = _packed(on)
     (b, k), n = on.shape(0), on.shape(3)[0]
-    kernel = tir.linear(tir.Levels, b, k, n, on.dot, on.shape(4) if added else None, positive, on.optional)
+    kernel = tir.linear(tir.Levels, b, k, n, on.dot, on.shape(4) if added else None, positive)
     return on.call(kernel, [q, scale, packed, offset, weight_scale, *added], [((b, n), "float32")])
 
 
 def _float_linear(on: Converter, positive: bool = False) -> Relax:
     x, _, *added = on.inputs
     (b, k), (n, _) = on.shape(0), on.shape(1)
-    kernel = tir.linear(tir.Floats, b, k, n, on.dot, on.shape(2) if added else None, positive, on.optional)
+    kernel = tir.linear(tir.Floats, b, k, n, on.dot, on.shape(2) if added else None, positive)
     return on.call(kernel, [x, _packed_floats(on), *added], [((b, n), "float32")])
 
 
@@ -125,7 +130,9 @@ def _path(on: Converter, zero: int | None = None) -> Relax:
 
 def _refine(on: Converter) -> Relax:
     (b, n), (r, _) = on.shape(1), on.shape(2)
-    return on.call(tir.refine(b, n, r), on.inputs, [], updates=(1,))
+    if on.is_state(1):
+        return on.call(tir.refine(b, n, r), on.inputs, [], updates=(1,))
+    return on.call(tir.between(b, n, r), on.inputs, [((b, n), "float32")])
 
 
 def _softplus_linear(on: Converter) -> Relax:
@@ -165,6 +172,8 @@ CONVERSIONS: dict[str, Callable[[Converter], Relax]] = {
     "RowQuantise": _quantised(_row_quantise),
     "Scan": _scan,
     "ScanQuantise": _quantised(_scan),
+    "Softmax": _softmax,
+    "SoftmaxQuantise": _quantised(_softmax),
     "SoftplusFloatLinear": _softplus_float_linear,
     "SoftplusLinear": _softplus_linear,
 }

@@ -8,7 +8,6 @@ import tvm
 from tvm import relax
 
 from edgegen.errors import EdgegenError
-from edgegen.export.fuse import ASKED
 from edgegen.export.tir.products import DOTS
 
 Relax = Any  # a Relax expression
@@ -22,7 +21,6 @@ class Converter:
         self.bb, self.dot = bb, dot
         *self.inputs, self.rows = inputs
         self.zero, self.lanes = DOTS[dot].ZERO, DOTS[dot].LANES
-        self.optional = self.rows.name == ASKED
 
     def shape(self, index: int) -> tuple[int, ...]:
         return tuple(int(size) for size in self.inputs[index].ty.shape)
@@ -33,6 +31,11 @@ class Converter:
             raise EdgegenError("the step graph computes what a kernel needs as a constant")
         result: np.ndarray[Any, Any] = value.value.numpy()
         return result
+
+    def is_state(self, index: int) -> bool:
+        """Whether it is what the step was given, and not something on the way."""
+        value = self.inputs[index]
+        return isinstance(value, relax.Var) and self.bb.lookup_binding(value) is None
 
     def call(
         self,

@@ -135,7 +135,7 @@ struct state {{
 {states}
 static const struct width {{
     int width;
-    size_t memory, token, position, rows, asked, outputs, legal, logits;
+    size_t memory, token, position, rows, places, outputs, legal, logits;
     const struct state *states;
     step_function *step[VARIANTS];
 }} widths[] = {{
@@ -184,9 +184,9 @@ const float *edgegen_model_step(int width, void *memory, int32_t rows, int32_t a
     int64_t *token = (int64_t *)(m + w->token), *position = (int64_t *)(m + w->position);
     for (int i = 0; i < rows; i++) token[i] = tokens[i];
     for (int i = 0; i < rows; i++) position[i] = positions[i];
-    const int32_t outputs = asked * edgegen_outputs();
+    const int32_t places = rows * edgegen_outputs(), outputs = asked * edgegen_outputs();
     memcpy(m + w->rows, &rows, sizeof rows);
-    memcpy(m + w->asked, &asked, sizeof asked);
+    memcpy(m + w->places, &places, sizeof places);
     memcpy(m + w->outputs, &outputs, sizeof outputs);
     memcpy(m + w->legal, legal, 2 * sizeof *legal * (size_t)outputs);
     w->step[chosen](m, laps);

@@ -15,7 +15,7 @@ MOVES = {"Reshape", "Split", "Transpose"}
 # What the product that gives the logits becomes.
 HEADS = {"Linear": "Head", "FloatLinear": "FloatHead"}
 # Inputs that fusing adds to the graph, in this order, after token and position.
-ROWS, ASKED, OUTPUTS, LEGAL = "rows", "asked", "outputs", "legal"
+ROWS, PLACES, OUTPUTS, LEGAL = "rows", "places", "outputs", "legal"
 
 
 def fuse(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -23,8 +23,8 @@ def fuse(model: onnx.ModelProto) -> onnx.ModelProto:
 
     The product that gives the logits becomes a head, which has one input more: legal int32 (outputs, 2), the tokens
     low .. high - 1 whose logits are wanted of a row. And every fused operator has as its last input how many rows it
-    is to compute, the first ones, int32 (1,): `rows` of them hold a flow; where a step refines whole flows, what only
-    the logits need is computed for `asked` of them, all or none, and a row of logits for each of their `outputs`.
+    is to compute, the first ones, int32 (1,): `rows` of them hold a flow; where a step refines whole flows, these have
+    `places` positions together, and what only the logits need is computed for the `outputs`, all of these or none.
     """
     nodes = list(model.graph.node)
     constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if len(t.raw_data) <= 64}
@@ -37,7 +37,7 @@ def fuse(model: onnx.ModelProto) -> onnx.ModelProto:
         if node.domain == DOMAIN:
             node.input.append(counts[node.output[0]])
     token, position, *states = model.graph.input
-    shapes: dict[str, list[Any]] = {ROWS: [1], ASKED: [1], OUTPUTS: [1], LEGAL: [OUTPUTS, 2]}
+    shapes: dict[str, list[Any]] = {ROWS: [1], PLACES: [1], OUTPUTS: [1], LEGAL: [OUTPUTS, 2]}
     added = [helper.make_tensor_value_info(name, onnx.TensorProto.INT32, shape) for name, shape in shapes.items()]
     graph = helper.make_graph(
         nodes,
@@ -71,16 +71,16 @@ def _mark_head(nodes: list[NodeProto], logits: str) -> None:
 def _counts(nodes: list[NodeProto], results: list[str]) -> dict[str, str]:
     """First output of a node -> which of the counts says how many rows it computes."""
     logits, *states = results
+    names = [node.output[0] for node in nodes]
+    if not any(node.op_type == "Reshape" and logits in node.output for node in nodes):
+        return dict.fromkeys(names, ROWS)
     kept = {node.output[0] for node in _in_order(nodes, states)}
+    # A reshape gives each position a row of its own, or, of such rows, each flow one again.
     many: set[str] = set()
     for node in nodes:
-        if node.op_type == "Reshape" or many & set(node.input):
+        if (node.op_type == "Reshape") != bool(many & set(node.input)):
             many |= set(node.output)
-    refining = logits in many
-    return {
-        name: ROWS if not refining or name in kept else OUTPUTS if name in many else ASKED
-        for name in (node.output[0] for node in nodes)
-    }
+    return {name: ROWS if name not in many else PLACES if name in kept else OUTPUTS for name in names}
 
 
 def strays(fused: onnx.ModelProto) -> list[str]:

@@ -16,7 +16,7 @@ from tvm import relax
 from tvm.relax import transform as passes
 
 from edgegen.errors import EdgegenError
-from edgegen.export.fuse import ASKED, LEGAL, OUTPUTS, ROWS, strays
+from edgegen.export.fuse import LEGAL, OUTPUTS, PLACES, ROWS, strays
 from edgegen.export.importer import import_step
 
 
@@ -44,7 +44,7 @@ class Call:
 
 
 # The inputs of every step, before its states.
-HEAD = ("token", "position", ROWS, ASKED, OUTPUTS, LEGAL)
+HEAD = ("token", "position", ROWS, PLACES, OUTPUTS, LEGAL)
 
 
 @dataclass(frozen=True)

@@ -176,6 +176,10 @@ gate = Mul(z, open)
 y = Mul(sum, gate)
 """
 
+SOFTMAX = """
+y = Softmax(x, axis=-1)
+"""
+
 LOOKUP = """
 y = Gather(table, position, axis=0)
 """
@@ -219,10 +223,13 @@ ROWS = (
     Pattern("Conv", ("u", "weight", "bias", "position", "conv"), ("y", "next_conv"), CONV),
     Pattern("Scan", ("delta", "u", "z", "B", "C", "A", "D", "position", "ssm"), ("y", "next_ssm"), SCAN),
     Pattern("Path", ("codes", "guess", "position"), ("y",), PATH),
+    Pattern("Softmax", ("x",), ("y",), SOFTMAX),
 )
 
 # In this order: later patterns are written in terms of earlier ones.
 PATTERNS = (
+    # Before linears, whose sums with something else are theirs.
+    Pattern("Refine", ("guess", "codes", "shares", "position"), ("next_codes",), REFINE),
     Pattern("RowQuantise", ("x",), ("q", "scale"), ROW_QUANTISE),
     Pattern("Logistic", ("x",), ("y",), LOGISTIC),
     Pattern("Logistic", ("x",), ("y",), SIGMOID),
@@ -236,6 +243,5 @@ PATTERNS = (
     Pattern("SoftplusFloatLinear", ("x", "weight", "bias"), ("positive",), SOFTPLUS_FLOAT_LINEAR),
     *ROWS,
     *map(_quantised, ROWS),
-    Pattern("Refine", ("guess", "codes", "shares", "position"), ("next_codes",), REFINE),
     Pattern("Lookup", ("table", "position"), ("y",), LOOKUP),
 )

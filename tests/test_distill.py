@@ -16,7 +16,9 @@ from edgegen.export import export
 from edgegen.flow import Flow
 from edgegen.models.diffusion import Diffusion, noise
 from edgegen.models.stepper import TorchStepper
-from edgegen.sequences import PAD
+from edgegen.readers import read_flows
+from edgegen.sequences import PAD, encode
+from edgegen.split import split
 from edgegen.train import train
 from edgegen.writers import write_flows
 
@@ -80,6 +82,14 @@ def test_a_student_makes_in_one_refinement_what_its_teacher_makes(
     for other in ({"size": "base"}, {"max_packets": 9}, {"times": True}):
         with pytest.raises(UsageError, match="is tiny, of 4 packets without times, and so is what learns"):
             train(flows, tmp_path / "asked", "diffusion", distill=teacher, **other)
+
+
+def test_teacher_and_student_know_what_is_common(teacher: Path, student: Path, flows: Path) -> None:
+    model, codec = diffusion(teacher)
+    tokens = encode(codec, split(read_flows(flows), 0).train)
+    expected = tokens[tokens != PAD].bincount(minlength=model.config.vocabulary).float()
+    for each in (model, diffusion(student)[0]):
+        assert torch.equal(each.kinds.get_buffer("frequencies"), expected)
 
 
 def test_the_same_losses_again_unless_it_trains(teacher: Path) -> None:

@@ -5,14 +5,15 @@ Codes mixed with noise move on straight lines from the one (time 0) to the other
 
     x(t) = (1 - t) noise + t code        dx/dt = (E[code | x, t] - x) / (1 - t)        (Lipman et al. 2023)
 
-The network reads all positions together, with its last guess at them (Chen et al. 2023), and gives two things. A guess:
-the expected codes are a mean of that and of where the path is now,
+The network reads all positions together, with its last guess at them (Chen et al. 2023), and gives two things. A guess,
+from which and from where the path is now the codes are estimated,
 
-    E[code | x, t] = (1 - t) guess + t x        so that        dx/dt = guess - x
+    estimate = (1 - t) guess + t x
 
-and the nearer the end, the less of them has to pass through the network (as in Karras et al. 2022). And for each
-position a vector from which, together with its expected code, the head tells which token it is. So the vocabulary,
-most of the arithmetic, is asked once a flow, after the last refinement.
+so that the nearer the end, the less of them has to pass through the network (as in Karras et al. 2022). And for each
+position a vector, which together with its estimated code tells which token it is. Of the vocabulary, most of the
+arithmetic, that is asked once a flow, after the last refinement. Of kinds of tokens it is asked in all of them: an
+estimate is linear in what the network has found, and E[code | x, t] is made of choices (kinds.py).
 
 Shapes: b batch, p positions, c width of a code, d width of the table, w width of the network.
 """
@@ -25,6 +26,7 @@ from torch import Tensor, nn
 
 from edgegen.errors import UsageError
 from edgegen.models.base import Config, Generator, RMSNorm, SwiGLU
+from edgegen.models.kinds import Kinds, trust
 from edgegen.runtime.sampling import NOISE_MEAN, NOISE_SCALE
 
 FREQUENCIES, TIME_WIDTH = 16, 64
@@ -34,8 +36,8 @@ MOST_REFINEMENTS = 64
 TRAINING_NOISE = 1 / 1.2
 
 SIZES: dict[str, dict[str, int]] = {
-    "tiny": {"d": 16, "layers": 2, "width": 64, "ffn": 112, "code": 8},
-    "base": {"d": 48, "layers": 4, "width": 256, "ffn": 320, "code": 16},
+    "tiny": {"d": 16, "layers": 2, "width": 64, "ffn": 112, "code": 8, "common": 16},
+    "base": {"d": 48, "layers": 4, "width": 256, "ffn": 320, "code": 16, "common": 160},
 }
 
 
@@ -43,12 +45,14 @@ SIZES: dict[str, dict[str, int]] = {
 class DiffusionConfig(Config):
     """width, ffn: of the network; code: dimensions of a token's code; refinements: evaluations for a flow.
 
+    common: packets that have a kind of their own, see kinds.py
     distilled: it has learned to go in this number of refinements and in no other
     """
 
     width: int
     ffn: int
     code: int
+    common: int
     refinements: int = 8
     distilled: bool = False
     arch: str = "diffusion"
@@ -98,7 +102,8 @@ class Diffusion(Generator):
         self.guess = nn.Linear(w, size, bias=False)
         self.ask = nn.Linear(w, config.steps * d, bias=False)
         self.ask_code = nn.Linear(config.code, d, bias=False)
-        self.register_buffer("shares", torch.empty(0), persistent=False)
+        self.kinds = Kinds(config, config.common)
+        self.trusts: nn.Parameter | None = None
         self.refine_in(config.refinements)
         for name, weight in self.blocks.named_parameters():
             if name.endswith("down.weight"):
@@ -110,7 +115,10 @@ class Diffusion(Generator):
         if not 1 <= refinements <= MOST_REFINEMENTS:
             raise UsageError(f"refinements {refinements} are outside 1..{MOST_REFINEMENTS}")
         self.config = replace(self.config, refinements=refinements)
-        self.register_buffer("shares", torch.full((refinements, 1), 1 / refinements), persistent=False)
+        gone = torch.arange(refinements)[:, None]
+        self.register_buffer("passed", gone / refinements, persistent=False)
+        # Of the way that is left.
+        self.register_buffer("shares", 1 / (refinements - gone), persistent=False)
 
     def time_rows(self, time: Tensor) -> Tensor:
         """(b, w) for times (b,) in 0..1."""
@@ -123,6 +131,8 @@ class Diffusion(Generator):
         if self.times is None:
             steps = self.config.refinements
             self.times = nn.Parameter(self.time_rows(torch.arange(steps) / steps).detach())
+            spread = self.kinds.fold(self.codes().detach())
+            self.trusts = nn.Parameter(trust(self.get_buffer("passed"), spread, TRAINING_NOISE))
             del self.time
             self.code_tokens = self.code_coarse = None
 
@@ -154,9 +164,13 @@ class Diffusion(Generator):
             known = (torch.rand(b, generator=generator) < 0.5).to(codes)[:, None]
             guess = known * self.guess(self.trunk(x, torch.zeros_like(x), label, rows))
         hidden = self.trunk(x, guess, label, rows)
-        expected = x + (1 - time)[:, None] * (self.guess(hidden) - x)
-        # What the head makes of the expected codes is not to change what is expected.
-        return self.vectors(hidden, expected.detach()), F.mse_loss(expected, codes.detach())
+        guess = self.guess(hidden)
+        estimate = guess + (x - guess) * time[:, None]
+        # What the head makes of the estimate is not to change it, nor what kinds make of the vectors these.
+        vectors = self.vectors(hidden, estimate.detach())
+        kinds = self.kinds.logits(vectors.detach()).flatten(0, 1)
+        odds = F.cross_entropy(kinds, self.kinds.of_tokens()[filled].flatten())
+        return vectors, F.mse_loss(estimate, codes.detach()) + odds
 
     def shown(self, codes: Tensor, tokens: Tensor) -> Tensor:
         """Raw codes (b, p, c) of tokens (b, p) as they are read: in training some packets have their bin's alone."""
@@ -165,10 +179,10 @@ class Diffusion(Generator):
         assert self.code_tokens is not None
         return codes - self.code_tokens[tokens] * self.coarse_only(tokens).unsqueeze(-1)
 
-    def vectors(self, hidden: Tensor, expected: Tensor) -> Tensor:
-        """What the head reads, (b, p, d), from the trunk's (b, w) and the expected codes (b, p * c)."""
+    def vectors(self, hidden: Tensor, estimate: Tensor) -> Tensor:
+        """What the head reads, (b, p, d), from the trunk's (b, w) and the estimated codes (b, p * c)."""
         b, p = len(hidden), self.config.steps
-        return self.ask(hidden).view(b, p, -1) + self.ask_code(expected.view(b, p, -1))
+        return self.ask(hidden).view(b, p, -1) + self.ask_code(estimate.view(b, p, -1))
 
     def path(self, label: Tensor, start: Tensor) -> tuple[Tensor, list[Tensor]]:
         """All refinements as `step` does them, to learn from: the last one's vectors (b, p, d), and what each expected.
@@ -176,15 +190,17 @@ class Diffusion(Generator):
         label: tokens (b,); start, expectations: (b, p * c)
         """
         rows, x, guess = F.embedding(label, self.table()), start, torch.zeros_like(start)
+        means, spread = self.kinds.means(self.codes())
         expectations = []
-        for number in range(self.refinements):
-            passed = number / self.refinements
-            time = self.time_rows(torch.full((len(start),), passed, device=start.device))
-            hidden = self.trunk(x, guess, rows, time)
+        for passed, share in zip(self.get_buffer("passed"), self.get_buffer("shares"), strict=True):
+            hidden = self.trunk(x, guess, rows, self.time_rows(passed.expand(len(start))))
             guess = self.guess(hidden)
-            expectations.append(x + (1 - passed) * (guess - x))
-            x = x + (guess - x) / self.refinements
-        return self.vectors(hidden, x), expectations
+            estimate = guess + (x - guess) * passed
+            vectors = self.vectors(hidden, estimate)
+            likely = (self.kinds.logits(vectors).softmax(-1) @ means).flatten(1)
+            expectations.append(likely + (estimate - likely) * trust(passed, spread, TRAINING_NOISE))
+            x = x + (expectations[-1] - x) * share
+        return vectors, expectations
 
     def codes(self) -> Tensor:
         """(vocabulary, c): unit variance, so that a code differs from noise in direction alone."""
@@ -200,13 +216,18 @@ class Diffusion(Generator):
         """Refinement `position` of flows with label tokens `token`: logits (b, p, vocabulary), codes, guess."""
         x, guess = state
         assert self.times is not None, "fold() makes the rows of the refinements"
+        assert self.trusts is not None
+        assert self.kinds.codes is not None
         table, first = self.table(), (position == 0).unsqueeze(-1)
         label, time = F.embedding(token, table), F.embedding(position, self.times)
         hidden = self.trunk(x, torch.where(first, 0.0, guess), label, time)
         guess = self.guess(hidden)
-        x = x + (guess - x) * F.embedding(position, self.get_buffer("shares"))
-        vectors = self.ask(hidden).reshape(-1, self.config.d) + self.ask_code(x.reshape(-1, self.config.code))
+        estimate = guess + (x - guess) * F.embedding(position, self.get_buffer("passed"))
+        vectors = self.ask(hidden).reshape(-1, self.config.d) + self.ask_code(estimate.reshape(-1, self.config.code))
         logits = F.linear(vectors, table).reshape(-1, self.config.steps, self.config.vocabulary)
+        likely = F.linear(self.kinds.logits(vectors).softmax(-1), self.kinds.codes).reshape(x.shape)
+        expected = likely + (estimate - likely) * F.embedding(position, self.trusts)
+        x = x + (expected - x) * F.embedding(position, self.get_buffer("shares"))
         return logits, x, guess
 
     @property

@@ -22,11 +22,10 @@ class Kernel:
 
     b: rows of the batch that it is compiled for. Its first parameter then is rows int32 (1,), how many of them hold a
     flow, the first ones: `rows` is their number, and the others are neither read nor written. Without b it has none.
-    optional: there may be no rows at all; else a batch of one always has its one
     """
 
-    def __init__(self, name: str, b: int | None = None, optional: bool = False) -> None:
-        self.name, self.b, self.optional = name, b, optional
+    def __init__(self, name: str, b: int | None = None) -> None:
+        self.name, self.b = name, b
         self.rows: Any = b
         self.function: Any = None
 
@@ -39,7 +38,7 @@ class Kernel:
         T.func_attr({"tirx.noalias": True})
         if self.b is not None:
             rows = self.tensor("rows", (1,), "int32")
-            self.rows = rows[0] if self.b > 1 or self.optional else 1
+            self.rows = rows[0] if self.b > 1 else 1
         return self
 
     def __exit__(self, *error: Any) -> None:

@@ -107,14 +107,13 @@ def linear(
     dot: str,
     added: tuple[int, ...] | None = None,
     positive: bool = False,
-    optional: bool = False,
 ) -> Any:
     """y (b, n) = activations (b, k) @ weight^T [+ added], then softplus where `positive`.
 
     numbers: Levels or Floats, which say how activations and the weight (n, k) are given
-    added (n,), a bias, or (b, n), a residual; dot names the instruction set; optional: see Kernel
+    added (n,), a bias, or (b, n), a residual; dot names the instruction set
     """
-    with Kernel(f"linear_{n}x{k}", b, optional) as kernel:
+    with Kernel(f"linear_{n}x{k}", b) as kernel:
         product = numbers(kernel, b, k, n, dot)
         term = kernel.tensor("added", added) if added else None
         y = kernel.tensor("y", (b, n))

@@ -51,3 +51,15 @@ def refine(b: int, n: int, r: int) -> Any:
             share = shares[position[i].astype("int32"), 0]
             store(codes, fma(guess[i, k] - codes[i, k], share, codes[i, k]), i, k)
     return kernel.function
+
+
+def between(b: int, n: int, r: int) -> Any:
+    """y (b, n): where `refine` moves to, from codes that stay as they are."""
+    with Kernel("between", b) as kernel:
+        guess, codes = kernel.tensor("guess", (b, n)), kernel.tensor("codes", (b, n))
+        shares, position = kernel.tensor("shares", (r, 1)), kernel.tensor("position", (b,), "int64")
+        y = kernel.tensor("y", (b, n))
+        with loop(kernel.rows) as i, each(n) as k:
+            share = shares[position[i].astype("int32"), 0]
+            store(y, fma(guess[i, k] - codes[i, k], share, codes[i, k]), i, k)
+    return kernel.function

@@ -7,7 +7,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from edgegen.export.fuse import ASKED, DOMAIN, LEGAL, OUTPUTS, ROWS, fuse, strays
+from edgegen.export.fuse import DOMAIN, LEGAL, OUTPUTS, PLACES, ROWS, fuse, strays
 from edgegen.export.quantise import quantise
 
 Graphs = Callable[[str, str], Path]
@@ -31,10 +31,12 @@ def expected(arch: str, layers: int) -> dict[str, int]:
         each |= {"AddedLinear": 1, "Linear": 2}
     else:
         each = {"GateQuantise": 1, "NormQuantise": 1, "AddedLinear": 1, "Linear": 1}
-        # Codes, label and time in; guess and path out; the head's vectors of the trunk and of every code.
+        # Codes, label and time in; the guess; vectors of the trunk and of every code, their kinds, and the path out.
         around = ["PathQuantise", "RowQuantise", "AddedLinear", "AddedLinear", "Lookup", "Linear", "Refine"]
-        around += ["Linear", "RowQuantise", "AddedLinear", "RowQuantise"]
-        return dict(Counter({op: layers * n for op, n in each.items()}) + Counter([*around, *AROUND]))
+        around += ["Linear", "RowQuantise", "AddedLinear", "RowQuantise", "Linear", "SoftmaxQuantise", "Linear"]
+        around += ["RowQuantise", "Refine", "Refine"]
+        # Kinds are told by a block as the network has them.
+        return dict(Counter({op: (layers + 1) * n for op, n in each.items()}) + Counter([*around, *AROUND]))
     every = Counter({op: layers * count for op, count in each.items()})
     return dict(every + Counter(AROUND))
 
@@ -50,11 +52,11 @@ def test_every_operator_is_fused(graphs: Graphs, arch: str, size: str) -> None:
         assert node.domain == DOMAIN or node.op_type in ("Split", "Transpose", "Reshape")
     assert [value.name for value in fused.graph.output] == [value.name for value in model.graph.output]
     token, position, *states = (value.name for value in model.graph.input)
-    assert [value.name for value in fused.graph.input] == [token, position, ROWS, ASKED, OUTPUTS, LEGAL, *states]
+    assert [value.name for value in fused.graph.input] == [token, position, ROWS, PLACES, OUTPUTS, LEGAL, *states]
     counts = Counter(node.input[-1] for node in fused.graph.node if node.domain == DOMAIN)
-    # Only the logits need the vectors that the head reads, and there is one for each position.
-    asked = {ASKED: 1, OUTPUTS: 4} if arch == "diffusion" else {}
-    assert counts == {ROWS: sum(counts.values()) - sum(asked.values())} | asked
+    # Each position has its vector, odds of its kinds, and where they are wanted logits.
+    others = {PLACES: 10, OUTPUTS: 2} if arch == "diffusion" else {}
+    assert counts == {ROWS: sum(counts.values()) - sum(others.values())} | others
 
 
 @pytest.mark.parametrize(("arch", "size"), [form for form in LAYERS if form[1] == "tiny"])

@@ -48,7 +48,7 @@ def test_states_are_updated_in_place_by_one_call_each(programs: Programs, arch: 
     program = programs(arch, 2, "avx2")
     states = {tensor.name for tensor in program.states}
     readers = Counter(tensor.name for call in program.calls for tensor in call.reads if tensor.name in states)
-    # Codes and guess are read as a whole, then the codes are moved towards the new guess, and the head reads them.
+    # Codes and guess are read as a whole; between the codes and the new guess is the estimate; and the codes are moved.
     codes, *others = (tensor.name for tensor in program.states)
     assert readers == ({codes: 3} | dict.fromkeys(others, 2) if arch == "diffusion" else dict.fromkeys(states, 1))
     assert len(states) == {"llama": 4, "mamba": 6, "diffusion": 2}[arch]

@@ -34,6 +34,7 @@ def kernels_of(instructions: str) -> dict[str, Any]:
         "odd_row_quantise": tir.row_quantise(ROWS, 7, zero),
         "norm_quantise": tir.norm(ROWS, 36, EPS, zero),
         "gate_quantise": tir.gate(ROWS, 20, zero),
+        "softmax_quantise": tir.softmax(ROWS, 20, zero),
         "attention_quantise": tir.attention(ROWS, HEADS, WIDTH, SLOTS, STEPS, TEMPERATURE, zero),
         "conv_quantise": tir.conv(ROWS, 20, TAPS, zero),
         "scan_quantise": tir.scan(ROWS, INNER, STATE, lanes, zero),
@@ -41,8 +42,10 @@ def kernels_of(instructions: str) -> dict[str, Any]:
         "lookup": tir.lookup(ROWS, STEPS, 20),
         "path_quantise": tir.path(ROWS, 20, zero),
         "refine": tir.refine(ROWS, 20, STEPS),
+        "between": tir.between(ROWS, 20, STEPS),
         "norm": tir.norm(ROWS, 36, EPS, None),
         "gate": tir.gate(ROWS, 20, None),
+        "softmax": tir.softmax(ROWS, 20, None),
         "attention": tir.attention(ROWS, HEADS, WIDTH, SLOTS, STEPS, TEMPERATURE, None),
         "conv": tir.conv(ROWS, 20, TAPS, None),
         "scan": tir.scan(ROWS, INNER, STATE, lanes, None),
@@ -114,6 +117,14 @@ def test_gate_quantise(kernels: compiled.Kernels) -> None:
     x = normal(ROWS, 40) * F32(5)
     q, scale, _ = kernels("gate_quantise", [x], int8_row(ROWS, 20))
     assert_quantises(levels(kernels, q), scale, silu(x[:, :20]) * x[:, 20:])
+
+
+def test_softmax_quantise(kernels: compiled.Kernels) -> None:
+    # Logits that are close, that differ by more than a float32's exponent holds, and far from nothing all together.
+    x = normal(ROWS, 20) * np.array([[1], [90], [5]], F32) + np.array([[0], [0], [1e4]], F32)
+    q, scale, _ = kernels("softmax_quantise", [x], int8_row(ROWS, 20))
+    power = np.exp(x.astype(np.float64) - x.max(1, keepdims=True))
+    assert_quantises(levels(kernels, q), scale, power / power.sum(1, keepdims=True))
 
 
 def rotated(x: Array, cos: Array, sin: Array) -> Array:
@@ -291,6 +302,13 @@ def test_refine(kernels: compiled.Kernels) -> None:
     np.testing.assert_allclose(moved[2], expected[2], rtol=1e-6, atol=1e-6)
 
 
+def test_between_is_where_refine_moves_to(kernels: compiled.Kernels) -> None:
+    reads, _ = cases()["refine"]
+    y, *left = kernels("between", reads, [((ROWS, 20), F32)])
+    assert (y == kernels("refine", reads, [])[1]).all()
+    assert (left[1] == reads[1]).all()
+
+
 def test_a_width_that_does_not_pack_is_refused() -> None:
     with pytest.raises(EdgegenError, match="multiples of 4"):
         dot.pack(np.zeros((16, 6), I8))
@@ -304,7 +322,7 @@ def test_weights_whose_sums_16_bits_do_not_hold_are_refused() -> None:
 Case = tuple[list[Array], list[tuple[tuple[int, ...], type]]]
 
 
-PLAIN = ("norm", "gate", "attention", "conv", "scan", "path")
+PLAIN = ("norm", "gate", "softmax", "attention", "conv", "scan", "path")
 
 
 def cases() -> dict[str, Case]:
@@ -315,6 +333,7 @@ def cases() -> dict[str, Case]:
         "row_quantise": ([normal(ROWS, 20)], int8_row(ROWS, 20)),
         "norm_quantise": ([normal(ROWS, 36), normal(36)], int8_row(ROWS, 36)),
         "gate_quantise": ([normal(ROWS, 40) * F32(9)], int8_row(ROWS, 20)),
+        "softmax_quantise": ([normal(ROWS, 20) * F32(9)], int8_row(ROWS, 20)),
         "attention_quantise": (
             [
                 normal(ROWS, 3 * d),
@@ -351,6 +370,7 @@ def cases() -> dict[str, Case]:
             [],
         ),
     }
+    made["between"] = made["refine"][0], [((ROWS, 20), F32)]
     for name in PLAIN:
         reads, writes = made[f"{name}_quantise"]
         made[name] = reads, [(shape, F32) for shape, kind in writes if kind is I8]

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from edgegen import models
@@ -11,6 +12,7 @@ from edgegen.errors import UsageError
 from edgegen.flow import Flow
 from edgegen.models.base import COARSE_ONLY
 from edgegen.models.diffusion import TRAINING_NOISE, Diffusion, noise
+from edgegen.models.kinds import trust
 from edgegen.runtime import sampling
 from edgegen.sequences import PAD, encode, nats
 
@@ -106,7 +108,7 @@ def path(model: Diffusion, start: Tensor, label: int) -> list[tuple[Tensor, ...]
 
 
 @torch.no_grad()
-def test_the_path_ends_at_the_expected_codes(model: Diffusion) -> None:
+def test_steps_go_the_path_to_the_codes_that_are_expected(model: Diffusion) -> None:
     start = noise((3, CODEC.steps * model.config.code))
     label = torch.full((3,), CODEC.label_base)
     vectors, expectations = model.path(label, start)
@@ -116,28 +118,43 @@ def test_the_path_ends_at_the_expected_codes(model: Diffusion) -> None:
     assert len(made) == len(expectations) == model.refinements
     torch.testing.assert_close(made[-1][1], expectations[-1])
     torch.testing.assert_close(made[-1][0], logits, atol=1e-5, rtol=1e-4)
-    # At the beginning nothing of a flow is known but the guess.
-    torch.testing.assert_close(made[0][2], expectations[0])
     torch.testing.assert_close(made[0][1], start + (expectations[0] - start) / model.refinements)
 
 
 @torch.no_grad()
 def test_a_path_that_is_known_is_gone_to_its_end(model: Diffusion, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A network that knows the codes expects them at any time, and any number of refinements leads there."""
+    """A network that knows the kinds expects their codes at any time, and its path leads to them."""
     tokens = encode(CODEC, FLOWS)
-    codes = model.codes()[tokens[:, 1 : 1 + CODEC.steps].masked_fill(tokens[:, 1 : 1 + CODEC.steps] == PAD, CODEC.end)]
-    start = noise(tuple(codes.flatten(1).shape), torch.Generator().manual_seed(0))
-    number = iter(range(8))
-
-    def perfect(hidden: Tensor) -> Tensor:
-        at = next(number) / 8
-        x = (1 - at) * start + at * codes.flatten(1)
-        return x + (codes.flatten(1) - x) / (1 - at)
-
-    monkeypatch.setattr(model.guess, "forward", perfect)
-    _, expectations = model.path(tokens[:, 0], start)
+    model.kinds.count_tokens(tokens)
+    # Others are as good as never there, and leave a kind its one code.
+    model.kinds.get_buffer("frequencies").mul_(1e9)
+    tokens = tokens[:, 1 : 1 + CODEC.steps]
+    filled = tokens.masked_fill(tokens == PAD, CODEC.end)
+    codes, kinds = model.codes()[filled].flatten(1), model.kinds.of_tokens()[filled]
+    monkeypatch.setattr(model.kinds, "logits", lambda vectors: 1e3 * F.one_hot(kinds, model.kinds.count).float())
+    start = noise(tuple(codes.shape), torch.Generator().manual_seed(0))
+    _, expectations = model.path(encode(CODEC, FLOWS)[:, 0], start)
     for expected in expectations:
-        torch.testing.assert_close(expected, codes.flatten(1), atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(expected, codes, atol=1e-3, rtol=1e-3)
+
+
+@torch.no_grad()
+def test_what_is_expected_is_the_estimate_the_more_the_later(model: Diffusion, monkeypatch: pytest.MonkeyPatch) -> None:
+    estimates: list[Tensor] = []
+    vectors = model.vectors
+
+    def listening(hidden: Tensor, estimate: Tensor) -> Tensor:
+        estimates.append(estimate)
+        return vectors(hidden, estimate)
+
+    kind, spread = torch.ones(model.config.code), torch.tensor(0.1)
+    monkeypatch.setattr(model, "vectors", listening)
+    monkeypatch.setattr(model.kinds, "means", lambda codes: (kind.expand(model.kinds.count, -1), spread))
+    start = noise((3, CODEC.steps * model.config.code))
+    _, expectations = model.path(torch.full((3,), CODEC.label_base), start)
+    for number, (estimate, expected) in enumerate(zip(estimates, expectations, strict=True)):
+        share = trust(torch.tensor(number / 8), spread, TRAINING_NOISE)
+        torch.testing.assert_close(expected, (1 - share) + share * estimate)
 
 
 @torch.no_grad()
@@ -163,11 +180,12 @@ def test_folding_keeps_the_guess(model: Diffusion) -> None:
 def test_fewer_refinements_are_longer_steps_on_the_same_path(model: Diffusion) -> None:
     model.refine_in(2)
     assert model.config.refinements == model.refinements == 2
-    model.fold()
     start = noise((1, CODEC.steps * model.config.code))
-    for _, codes, guess in path(model, start, 0):
-        torch.testing.assert_close(codes, start + (guess - start) / 2)
-        start = codes
+    _, expectations = model.path(torch.tensor([CODEC.label_base]), start)
+    model.fold()
+    first, last = (codes for _, codes, _ in path(model, start, 0))
+    torch.testing.assert_close(first, start + (expectations[0] - start) / 2)
+    torch.testing.assert_close(last, expectations[1])
 
 
 @pytest.mark.parametrize("wrong", [0, -1, 65])
