@@ -1,8 +1,8 @@
 """Which kind of token a position nears: odds over kinds, and from them the code that is to be expected there.
 
-What is expected turns from one token's code to another's as their odds do, and a sum of what a network has found cannot
-say that. A softmax over all tokens could, and is most of a flow's arithmetic; one over kinds says nearly as much for a
-tenth of it. The most common packets have a kind each, others share that of their direction and coarse bin.
+What is expected turns from one token's code to another's as their odds do, and a sum of what a network has found
+cannot say that. A softmax over all tokens could, and is most of a flow's arithmetic; one over kinds says much of it at
+a tenth of the cost. The most common packets have a kind each, others that of their direction and coarse bin.
 """
 
 import torch
