@@ -1,4 +1,4 @@
-"""ONNX Runtime in the engine's footsteps: each step of the graph from the states that the engine has."""
+"""ONNX Runtime in another's footsteps: each step of a graph from the states that the engine or another graph has."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +23,26 @@ LAYOUTS: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
     "guess": lambda x, shape: x,
     "ssm": lambda x, shape: x.reshape(shape[0], shape[1] // LANES, shape[2], LANES).swapaxes(2, 3),
 }
+
+
+class Beside:
+    """A stepper whose logits are those of `follower`, which takes each step from the states that `leader` has."""
+
+    def __init__(self, leader: OnnxStepper, follower: OnnxStepper) -> None:
+        self.leader, self.follower, self.width = leader, follower, leader.width
+
+    @property
+    def noise_size(self) -> int:
+        return self.leader.noise_size
+
+    def start(self, noise: NDArray[np.float32]) -> None:
+        self.leader.start(noise)
+
+    def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Logits of the follower."""
+        self.follower.states = self.leader.states
+        self.leader.step(tokens, positions)
+        return self.follower.step(tokens, positions)
 
 
 class Follower:

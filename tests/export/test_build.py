@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from edgegen import checkpoint
 from edgegen.bundle import STEP_GRAPHS, Bundle, this_target
 from edgegen.errors import EdgegenError, UsageError
-from edgegen.export import build, targets
+from edgegen.export import build, parity, targets
 from edgegen.export.parity import compare
 from edgegen.export.quantise import quantise
 from edgegen.models import Generator
@@ -205,6 +205,19 @@ def test_other_weights_in_the_int8_graph_are_red(
     assert "RED divergence per token" in sentence
     assert "RED same greedy token" in sentence
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("quick", ["diffusion"], indirect=True)
+def test_another_path_in_the_int8_graph_is_red(
+    quick: str, runs: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The codes of kinds move a flow, and not the logits of one refinement alone."""
+    monkeypatch.setattr(build, "quantise", lambda graph: spoil(quantise(graph), "model.kinds.codes_q"))
+    # A model that has hardly been trained is sure of no flow, and another is not far from it.
+    monkeypatch.setattr(parity, "INT8_PATH_COST", 0.02)
+    with pytest.raises(EdgegenError, match=r"RED divergence per token, ONNX fp32 to ONNX int8, after a path") as raised:
+        build.export(runs(quick, "tiny"), tmp_path / "x.edgegen")
+    assert "last refinement" not in str(raised.value)
 
 
 def test_a_red_gate_leaves_the_older_bundle(
