@@ -1,4 +1,4 @@
-"""ONNX Runtime in another's footsteps: each step of a graph from the states that the engine or another graph has."""
+"""ONNX Runtime in another's footsteps: each step of a graph from the states that another form of the model has."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgegen.export.tir.lanes import LANES
+from edgegen.models.stepper import TorchStepper
 from edgegen.runtime.native import NativeEngine
 from edgegen.runtime.onnxruntime import OnnxStepper
 
@@ -28,7 +29,7 @@ LAYOUTS: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
 class Beside:
     """A stepper whose logits are those of `follower`, which takes each step from the states that `leader` has."""
 
-    def __init__(self, leader: OnnxStepper, follower: OnnxStepper) -> None:
+    def __init__(self, leader: TorchStepper | OnnxStepper, follower: OnnxStepper) -> None:
         self.leader, self.follower, self.width = leader, follower, leader.width
 
     @property

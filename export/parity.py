@@ -80,13 +80,21 @@ def compare(
             return refined_logits(stepper, codec, tokens, request, model.refinements)
         return step_logits(stepper, codec, tokens)
 
-    torch_logits = logits_of(TorchStepper(model, len(tokens))) if model.refinements else _read_logits(model, tokens)
-    onnx = {name: logits_of(OnnxStepper(str(path), min(ROWS, len(tokens)))) for name, path in graphs.items()}
+    width = min(ROWS, len(tokens))
+
+    def last_logits(leader: TorchStepper | OnnxStepper, name: str) -> NDArray[np.float32]:
+        """Those of the last refinement alone, from the codes that another form has there."""
+        return logits_of(Beside(leader, OnnxStepper(str(graphs[name]), width)))
+
+    torch_logits = logits_of(TorchStepper(model, width)) if model.refinements else _read_logits(model, tokens)
+    onnx = {name: logits_of(OnnxStepper(str(path), width)) for name, path in graphs.items()}
     compiled = logits_of(engine)
+    # What a refinement moves, the path makes larger: forms are judged by one refinement from the same codes.
+    plain = last_logits(TorchStepper(model, width), FP32) if model.refinements else onnx[FP32]
     checks = [
         _at_most(
             "largest logit difference, torch fp32 to ONNX fp32",
-            largest(codec, torch_logits, onnx[FP32], tokens),
+            largest(codec, torch_logits, plain, tokens),
             LARGEST_DIFFERENCE,
         )
     ]
@@ -95,13 +103,12 @@ def compare(
         cost = divergence(codec, onnx[FP32], onnx[INT8], tokens)
         if model.refinements:
             checks.append(_at_most(f"{what}, after a path of its own", cost, INT8_PATH_COST))
-            last = logits_of(Beside(*(OnnxStepper(str(graphs[name]), min(ROWS, len(tokens))) for name in (FP32, INT8))))
+            last = last_logits(OnnxStepper(str(graphs[FP32]), width), INT8)
             what, cost = f"{what}, at the last refinement", divergence(codec, onnx[FP32], last, tokens)
         checks.append(_at_most(what, cost, INT8_COST))
     stepwise = logits_of(Follower(engine, graphs[precision]))
     same_states, _ = agreement_of(codec, stepwise, compiled, tokens)
     own_states, _ = agreement_of(codec, onnx[precision], compiled, tokens)
-    # What a refinement moves, the path makes larger: kernels are judged by one refinement from the engine's own states.
     judged = stepwise if model.refinements else onnx[precision]
     _, median = agreement_of(codec, judged, compiled, tokens)
     if precision == FP32:

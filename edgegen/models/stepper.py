@@ -1,5 +1,7 @@
 """A model in PyTorch as a stepper: what the compiled forms are compared with."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -18,6 +20,11 @@ class TorchStepper:
     @property
     def noise_size(self) -> int:
         return self._state[0].shape[1]
+
+    @property
+    def states(self) -> dict[str, NDArray[Any]]:
+        """By name, (width, ...) each, as the last step left them."""
+        return {name: state.numpy() for name, state in zip(self._model.state_names(), self._state, strict=True)}
 
     def start(self, noise: NDArray[np.float32]) -> None:
         self._state = (torch.from_numpy(noise), *self._state[1:])
