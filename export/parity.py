@@ -45,10 +45,10 @@ OWN_STATES_AGREEMENT = 0.995
 # The same after all refinements of a flow, each of which passes on what the one before has moved.
 OWN_PATH_AGREEMENT = 0.98
 # Fp32 against int8, nats per token of divergence. What int8 moves makes a path of refinements turn elsewhere here and
-# there, into another flow that is as likely, so that after all of them only what is broken shows; the bound as for one
-# token is on the last refinement, from the codes that fp32 has there.
+# there, into another flow that is as likely, so that after all of them only what is broken shows, by 3 and more where a
+# weight is another's; the bound as for one token is on the last refinement, from the codes that fp32 has there.
 INT8_COST = 0.02
-INT8_PATH_COST = 0.1
+INT8_PATH_COST = 0.3
 
 
 @dataclass(frozen=True)
