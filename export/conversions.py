@@ -132,7 +132,7 @@ def _refine(on: Converter) -> Relax:
     (b, n), (r, _) = on.shape(1), on.shape(2)
     if on.is_state(1):
         return on.call(tir.refine(b, n, r), on.inputs, [], updates=(1,))
-    return on.call(tir.between(b, n, r), on.inputs, [((b, n), "float32")])
+    return on.call(tir.refine(b, n, r, kept=True), on.inputs, [((b, n), "float32")])
 
 
 def _softplus_linear(on: Converter) -> Relax:

@@ -12,14 +12,13 @@ from edgegen.export.tir.floats import Floats, float_embedding
 from edgegen.export.tir.levels import Levels, embedding
 from edgegen.export.tir.mamba import conv, scan
 from edgegen.export.tir.products import head, linear
-from edgegen.export.tir.refine import between, lookup, path, refine
+from edgegen.export.tir.refine import lookup, path, refine
 from edgegen.export.tir.rows import gate, norm, row_quantise, softmax
 
 __all__ = [
     "Floats",
     "Levels",
     "attention",
-    "between",
     "conv",
     "embedding",
     "float_embedding",

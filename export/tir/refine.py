@@ -42,24 +42,16 @@ def path(b: int, n: int, zero: int | None) -> Any:
     return kernel.function
 
 
-def refine(b: int, n: int, r: int) -> Any:
-    """codes (b, n) move to guess (b, n) by the share of the way that shares (r, 1) has at position[i]."""
-    with Kernel("refine", b) as kernel:
+def refine(b: int, n: int, r: int, kept: bool = False) -> Any:
+    """codes (b, n) move to guess (b, n) by the share of the way that shares (r, 1) has at position[i].
+
+    kept: they stay as they are, and where they would move to is y (b, n); the kernel then is called between
+    """
+    with Kernel("between" if kept else "refine", b) as kernel:
         guess, codes = kernel.tensor("guess", (b, n)), kernel.tensor("codes", (b, n))
         shares, position = kernel.tensor("shares", (r, 1)), kernel.tensor("position", (b,), "int64")
+        moved = kernel.tensor("y", (b, n)) if kept else codes
         with loop(kernel.rows) as i, each(n) as k:
             share = shares[position[i].astype("int32"), 0]
-            store(codes, fma(guess[i, k] - codes[i, k], share, codes[i, k]), i, k)
-    return kernel.function
-
-
-def between(b: int, n: int, r: int) -> Any:
-    """y (b, n): where `refine` moves to, from codes that stay as they are."""
-    with Kernel("between", b) as kernel:
-        guess, codes = kernel.tensor("guess", (b, n)), kernel.tensor("codes", (b, n))
-        shares, position = kernel.tensor("shares", (r, 1)), kernel.tensor("position", (b,), "int64")
-        y = kernel.tensor("y", (b, n))
-        with loop(kernel.rows) as i, each(n) as k:
-            share = shares[position[i].astype("int32"), 0]
-            store(y, fma(guess[i, k] - codes[i, k], share, codes[i, k]), i, k)
+            store(moved, fma(guess[i, k] - codes[i, k], share, codes[i, k]), i, k)
     return kernel.function

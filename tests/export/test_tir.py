@@ -42,7 +42,7 @@ def kernels_of(instructions: str) -> dict[str, Any]:
         "lookup": tir.lookup(ROWS, STEPS, 20),
         "path_quantise": tir.path(ROWS, 20, zero),
         "refine": tir.refine(ROWS, 20, STEPS),
-        "between": tir.between(ROWS, 20, STEPS),
+        "between": tir.refine(ROWS, 20, STEPS, kept=True),
         "norm": tir.norm(ROWS, 36, EPS, None),
         "gate": tir.gate(ROWS, 20, None),
         "softmax": tir.softmax(ROWS, 20, None),
