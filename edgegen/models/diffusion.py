@@ -102,7 +102,7 @@ class Diffusion(Generator):
         self.guess = nn.Linear(w, size, bias=False)
         self.ask = nn.Linear(w, config.steps * d, bias=False)
         self.ask_code = nn.Linear(config.code, d, bias=False)
-        self.kinds = Kinds(config, config.common)
+        self.kinds = Kinds(config, config.common, self.get_buffer("coarse_of_packet"))
         self.trusts: nn.Parameter | None = None
         self.refine_in(config.refinements)
         for name, weight in self.blocks.named_parameters():

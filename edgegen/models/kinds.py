@@ -2,14 +2,14 @@
 
 What is expected turns from one token's code to another's as their odds do, and a sum of what a network has found
 cannot say that. A softmax over all tokens could, and is most of a flow's arithmetic; one over kinds says much of it at
-a tenth of the cost. The most common packets have a kind each, others that of their direction and coarse bin.
+a fifth of the cost. The most common packets have a kind each, others that of their direction and coarse bin.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from edgegen.models.base import COARSE_BYTES, Config, SwiGLU
+from edgegen.models.base import Config, SwiGLU
 
 # Of the number of kinds: whole registers of odds.
 MULTIPLE = 16
@@ -31,9 +31,10 @@ class Kinds(nn.Module):
     """Shapes: d width of the vectors that the head reads, c of a code.
 
     common: at least so many packets have a kind of their own
+    coarse_of_packet: the direction and bin of each packet, as a generator has them
     """
 
-    def __init__(self, config: Config, common: int) -> None:
+    def __init__(self, config: Config, common: int, coarse_of_packet: Tensor) -> None:
         super().__init__()
         self.config = config
         self.first_common = config.packet_base + 2 * config.bins + 1
@@ -42,6 +43,7 @@ class Kinds(nn.Module):
         self.keys = nn.Linear(config.d, self.count, bias=False)
         nn.init.normal_(self.keys.weight, std=config.d**-0.5)
         nn.init.normal_(self.look.down.weight, std=0.02)
+        self.register_buffer("coarse_of_packet", coarse_of_packet, persistent=False)
         # How often each token is in the training flows, until fold() leaves nothing of that but codes (c, count).
         self.register_buffer("frequencies", torch.zeros(config.vocabulary))
         self.codes: nn.Parameter | None = None
@@ -58,8 +60,7 @@ class Kinds(nn.Module):
     def of_tokens(self) -> Tensor:
         """(end + 1,) int64: the kind of each token that a position may have."""
         config, frequencies = self.config, self.get_buffer("frequencies")
-        bins = torch.arange(config.max_pl + 1, device=frequencies.device) // COARSE_BYTES
-        packets = config.packet_base + torch.cat([bins, config.bins + bins])
+        packets = config.packet_base + self.get_buffer("coarse_of_packet")
         of_packets = frequencies[config.packet_base : config.packet_base + len(packets)]
         common = of_packets.argsort(descending=True, stable=True)[: self.count - self.first_common]
         packets[common] = self.first_common + torch.arange(len(common), device=frequencies.device)

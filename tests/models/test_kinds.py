@@ -8,7 +8,7 @@ import torch
 from edgegen import models
 from edgegen.codec import Codec, Label
 from edgegen.models.base import COARSE_BYTES
-from edgegen.models.diffusion import DiffusionConfig
+from edgegen.models.diffusion import Diffusion, DiffusionConfig
 from edgegen.models.kinds import MULTIPLE, Kinds, trust
 
 CODEC = Codec((Label("dns", 0.5), Label("web", 0.5)), max_packets=6)
@@ -22,12 +22,18 @@ def config_of(codec: Codec) -> DiffusionConfig:
     return config
 
 
+def kinds_of(config: DiffusionConfig) -> Kinds:
+    model = models.create(config)
+    assert isinstance(model, Diffusion)
+    return model.kinds
+
+
 @pytest.fixture
 def kinds() -> Kinds:
     """That has seen 90 bytes up most often, then 517 down."""
     torch.manual_seed(0)
     config = config_of(CODEC)
-    made = Kinds(config, config.common)
+    made = kinds_of(config)
     ends = [CODEC.end, -1, -1]
     flows = [[CODEC.label_base, UP + 90, *ends]] * 3 + [[CODEC.label_base, DOWN + 517, *ends]] * 2
     made.count_tokens(torch.tensor(flows))
@@ -49,8 +55,8 @@ def test_common_packets_have_a_kind_each_and_others_one_for_a_bin(kinds: Kinds) 
 
 
 def test_a_codec_of_few_lengths_has_fewer_common_packets_than_there_is_room_for() -> None:
-    config = replace(config_of(CODEC), max_pl=2)
-    kinds = Kinds(config, common=100)
+    config = replace(config_of(CODEC), max_pl=2, common=100)
+    kinds = kinds_of(config)
     packets = kinds.of_tokens()[config.packet_base : config.packet_base + 6]
     assert len(packets.unique()) == 6
     means, spread = kinds.means(torch.randn(config.vocabulary, 4))
