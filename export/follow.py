@@ -26,11 +26,15 @@ LAYOUTS: dict[str, Callable[[Array, tuple[int, ...]], Array]] = {
 }
 
 
-class Beside:
-    """A stepper whose logits are those of `follower`, which takes each step from the states that `leader` has."""
+class Follower:
+    """A stepper whose logits are those of the graph at `path`, each step from the states that `leader` has there.
 
-    def __init__(self, leader: TorchStepper | OnnxStepper, follower: OnnxStepper) -> None:
-        self.leader, self.follower, self.width = leader, follower, leader.width
+    So a difference is one step's own, and not what a difference of earlier steps has grown to.
+    """
+
+    def __init__(self, leader: NativeEngine | TorchStepper | OnnxStepper, path: Path) -> None:
+        self.leader, self.width = leader, leader.width
+        self.graph = OnnxStepper(str(path), leader.width)
 
     @property
     def noise_size(self) -> int:
@@ -40,34 +44,19 @@ class Beside:
         self.leader.start(noise)
 
     def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
-        """Logits of the follower."""
-        self.follower.states = self.leader.states
-        self.leader.step(tokens, positions)
-        return self.follower.step(tokens, positions)
-
-
-class Follower:
-    """A stepper whose logits are those of the graph at `path`, while the engine takes the same steps.
-
-    So a difference is one step's own, and not what a difference of earlier steps has grown to.
-    """
-
-    def __init__(self, engine: NativeEngine, path: Path) -> None:
-        self.engine, self.width = engine, engine.width
-        self.graph = OnnxStepper(str(path), engine.width)
-
-    @property
-    def noise_size(self) -> int:
-        return self.engine.noise_size
-
-    def start(self, noise: NDArray[np.float32]) -> None:
-        self.engine.start(noise)
-
-    def step(self, tokens: NDArray[np.int32], positions: NDArray[np.int32]) -> NDArray[np.float32]:
         """Logits of the graph."""
-        held = self.engine.states()
-        for (name, state), memory in zip(self.graph.states.items(), held, strict=True):
-            found = LAYOUTS[name.rsplit("_", 1)[0]](memory.view(state.dtype), state.shape)
-            self.graph.states[name] = np.ascontiguousarray(found.reshape(state.shape))
-        self.engine.step(tokens, positions)
+        if isinstance(self.leader, NativeEngine):
+            self.graph.states = _states_of(self.leader, self.graph.states)
+        else:
+            self.graph.states = self.leader.states
+        self.leader.step(tokens, positions)
         return self.graph.step(tokens, positions)
+
+
+def _states_of(engine: NativeEngine, like: dict[str, Array]) -> dict[str, Array]:
+    """The engine's states, a copy, in the forms of a graph's."""
+    made = {}
+    for (name, state), memory in zip(like.items(), engine.states(), strict=True):
+        found = LAYOUTS[name.rsplit("_", 1)[0]](memory.view(state.dtype), state.shape)
+        made[name] = np.ascontiguousarray(found.reshape(state.shape))
+    return made

@@ -208,6 +208,22 @@ def test_other_weights_in_the_int8_graph_are_red(
 
 
 @pytest.mark.parametrize("quick", ["diffusion"], indirect=True)
+def test_another_path_in_the_fp32_graph_is_red(
+    quick: str, runs: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = build.step_graph
+
+    def wrong(model: Generator) -> onnx.ModelProto:
+        graph = onnx.ModelProto()
+        graph.CopyFrom(right(model))
+        return spoil(graph, "model.kinds.codes")
+
+    monkeypatch.setattr(build, "step_graph", wrong)
+    with pytest.raises(EdgegenError, match=r"RED divergence per token, torch fp32 to ONNX fp32, after a path"):
+        build.export(runs(quick, "tiny"), tmp_path / "x.edgegen")
+
+
+@pytest.mark.parametrize("quick", ["diffusion"], indirect=True)
 def test_another_path_in_the_int8_graph_is_red(
     quick: str, runs: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
