@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from edgegen.codec import Codec
 from edgegen.export.compile import symbol
 from edgegen.export.device.sources import codec_source
-from edgegen.export.lower import HEAD, Call, Program, Tensor
+from edgegen.export.lower import HEAD, LOGITS, STATES, Call, Program, Tensor
 from edgegen.export.plan import Plan, aligned, plan
 from edgegen.export.targets import Variant
 
@@ -51,6 +51,10 @@ static void lap(uint64_t *laps, size_t call) {
 }
 #define LAP(call) do { if (laps) lap(laps, call); } while (0)
 """
+
+
+# What is needed for one of a step's results alone is left out where nobody wants that.
+WHERE = {frozenset({LOGITS, STATES}): "", frozenset({LOGITS}): "if (asked) ", frozenset({STATES}): "if (moving) "}
 
 
 class Weights:
@@ -101,11 +105,11 @@ def _step(program: Program, plan: Plan, constants: dict[str, int], variant: Vari
 
     def line(number: int, call: Call) -> str:
         arguments = ", ".join(place(t) for t in (*call.reads, *call.writes))
-        return f"    {symbol(variant, program, call.kernel)}({arguments});\n    LAP({number});\n"
+        return f"    {WHERE[call.needed]}{symbol(variant, program, call.kernel)}({arguments});\n    LAP({number});\n"
 
     lines = "".join(line(number, call) for number, call in enumerate(program.calls, start=1))
-    signature = f"static void {_step_name(program, variant)}(unsigned char *m, uint64_t *laps)"
-    return f"\n{signature} {{\n    LAP(0);\n{lines}}}\n"
+    signature = f"static void {_step_name(program, variant)}(unsigned char *m, bool moving, bool asked, uint64_t *laps)"
+    return f"\n{signature} {{\n    (void)moving, (void)asked;\n    LAP(0);\n{lines}}}\n"
 
 
 def _step_name(program: Program, variant: Variant) -> str:
@@ -126,7 +130,7 @@ def _entry_points(programs: Programs) -> str:
     return f"""
 enum {{ VARIANTS = {len(variants)} }};
 
-typedef void step_function(unsigned char *m, uint64_t *laps);
+typedef void step_function(unsigned char *m, bool moving, bool asked, uint64_t *laps);
 
 /* A state's place in an instance's memory, and the bytes that a row has there. */
 struct state {{
@@ -135,7 +139,7 @@ struct state {{
 {states}
 static const struct width {{
     int width;
-    size_t memory, token, position, rows, places, outputs, legal, logits;
+    size_t memory, token, position, rows, places, legal, logits;
     const struct state *states;
     step_function *step[VARIANTS];
 }} widths[] = {{
@@ -176,7 +180,7 @@ size_t edgegen_model_memory(int width) {{
     return w ? w->memory : 0;
 }}
 
-const float *edgegen_model_step(int width, void *memory, int32_t rows, int32_t asked, const int32_t *tokens,
+const float *edgegen_model_step(int width, void *memory, int32_t rows, bool moving, bool asked, const int32_t *tokens,
                                 const int32_t *positions, const int32_t *legal, uint64_t *laps) {{
     const struct width *w = find(width);
     if (!w || !edgegen_variant()) return NULL;
@@ -184,12 +188,11 @@ const float *edgegen_model_step(int width, void *memory, int32_t rows, int32_t a
     int64_t *token = (int64_t *)(m + w->token), *position = (int64_t *)(m + w->position);
     for (int i = 0; i < rows; i++) token[i] = tokens[i];
     for (int i = 0; i < rows; i++) position[i] = positions[i];
-    const int32_t places = rows * edgegen_outputs(), outputs = asked * edgegen_outputs();
+    const int32_t places = rows * edgegen_outputs();
     memcpy(m + w->rows, &rows, sizeof rows);
     memcpy(m + w->places, &places, sizeof places);
-    memcpy(m + w->outputs, &outputs, sizeof outputs);
-    memcpy(m + w->legal, legal, 2 * sizeof *legal * (size_t)outputs);
-    w->step[chosen](m, laps);
+    if (asked) memcpy(m + w->legal, legal, 2 * sizeof *legal * (size_t)places);
+    w->step[chosen](m, moving, asked, laps);
     return (const float *)(m + w->logits);
 }}
 

@@ -15,16 +15,16 @@ MOVES = {"Reshape", "Split", "Transpose"}
 # What the product that gives the logits becomes.
 HEADS = {"Linear": "Head", "FloatLinear": "FloatHead"}
 # Inputs that fusing adds to the graph, in this order, after token and position.
-ROWS, PLACES, OUTPUTS, LEGAL = "rows", "places", "outputs", "legal"
+ROWS, PLACES, LEGAL = "rows", "places", "legal"
 
 
 def fuse(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph with every match of every pattern replaced by its fused operator.
 
-    The product that gives the logits becomes a head, which has one input more: legal int32 (outputs, 2), the tokens
+    The product that gives the logits becomes a head, which has one input more: legal int32 (places, 2), the tokens
     low .. high - 1 whose logits are wanted of a row. And every fused operator has as its last input how many rows it
-    is to compute, the first ones, int32 (1,): `rows` of them hold a flow; where a step refines whole flows, these have
-    `places` positions together, and what only the logits need is computed for the `outputs`, all of these or none.
+    is to compute, the first ones, int32 (1,): `rows` of them hold a flow, and where a step refines whole flows, these
+    have `places` positions together.
     """
     nodes = list(model.graph.node)
     constants = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer if len(t.raw_data) <= 64}
@@ -32,12 +32,12 @@ def fuse(model: onnx.ModelProto) -> onnx.ModelProto:
     for pattern in PATTERNS:
         nodes = _replace(pattern, nodes, constants, results)
     _mark_head(nodes, results[0])
-    counts = _counts(nodes, results)
+    many = _of_places(nodes, results[0])
     for node in nodes:
         if node.domain == DOMAIN:
-            node.input.append(counts[node.output[0]])
+            node.input.append(PLACES if node.output[0] in many else ROWS)
     token, position, *states = model.graph.input
-    shapes: dict[str, list[Any]] = {ROWS: [1], PLACES: [1], OUTPUTS: [1], LEGAL: [OUTPUTS, 2]}
+    shapes: dict[str, list[Any]] = {ROWS: [1], PLACES: [1], LEGAL: [PLACES, 2]}
     added = [helper.make_tensor_value_info(name, onnx.TensorProto.INT32, shape) for name, shape in shapes.items()]
     graph = helper.make_graph(
         nodes,
@@ -68,19 +68,15 @@ def _mark_head(nodes: list[NodeProto], logits: str) -> None:
             node.input.append(LEGAL)
 
 
-def _counts(nodes: list[NodeProto], results: list[str]) -> dict[str, str]:
-    """First output of a node -> which of the counts says how many rows it computes."""
-    logits, *states = results
-    names = [node.output[0] for node in nodes]
-    if not any(node.op_type == "Reshape" and logits in node.output for node in nodes):
-        return dict.fromkeys(names, ROWS)
-    kept = {node.output[0] for node in _in_order(nodes, states)}
-    # A reshape gives each position a row of its own, or, of such rows, each flow one again.
+def _of_places(nodes: list[NodeProto], logits: str) -> set[str]:
+    """The outputs of nodes that have a row for each position of a flow, and not one for each flow."""
     many: set[str] = set()
-    for node in nodes:
-        if (node.op_type == "Reshape") != bool(many & set(node.input)):
-            many |= set(node.output)
-    return {name: ROWS if name not in many else PLACES if name in kept else OUTPUTS for name in names}
+    if any(node.op_type == "Reshape" and logits in node.output for node in nodes):
+        # A reshape gives each position a row of its own, or, of such rows, each flow one again.
+        for node in nodes:
+            if (node.op_type == "Reshape") != bool(many & set(node.input)):
+                many |= set(node.output)
+    return many
 
 
 def strays(fused: onnx.ModelProto) -> list[str]:

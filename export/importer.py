@@ -13,7 +13,7 @@ from tvm.relax.frontend.onnx import onnx_frontend
 
 from edgegen.export.conversions import CONVERSIONS
 from edgegen.export.converter import Converter, Relax
-from edgegen.export.fuse import OUTPUTS, outputs_of
+from edgegen.export.fuse import PLACES, outputs_of
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def _conversions(instructions: str) -> Iterator[None]:
 def import_step(model: onnx.ModelProto, width: int, instructions: str) -> tvm.IRModule:
     """The Relax module of a fused step graph at batch `width`, its products in `instructions` (tir.products.DOTS)."""
     # A dimension without a number is the batch, or as many times the batch as a step has outputs.
-    sizes = {OUTPUTS: width * outputs_of(model)}
+    sizes = {PLACES: width * outputs_of(model)}
     shapes = {
         v.name: [d.dim_value or sizes.get(d.dim_param, width) for d in v.type.tensor_type.shape.dim]
         for v in model.graph.input

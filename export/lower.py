@@ -4,7 +4,8 @@ There is no virtual machine and no TVM on the device: what is left after this fi
 which of them reads and writes which tensor, in order.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -16,7 +17,7 @@ from tvm import relax
 from tvm.relax import transform as passes
 
 from edgegen.errors import EdgegenError
-from edgegen.export.fuse import LEGAL, OUTPUTS, PLACES, ROWS, strays
+from edgegen.export.fuse import LEGAL, PLACES, ROWS, strays
 from edgegen.export.importer import import_step
 
 
@@ -36,15 +37,23 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Call:
-    """A kernel's name and its arguments in its own order; a state among the reads is changed in place."""
+    """A kernel's name and its arguments in its own order.
+
+    updates: those of the reads that it changes in place, states
+    needed: for which of the step's results
+    """
 
     kernel: str
     reads: tuple[Tensor, ...]
     writes: tuple[Tensor, ...]
+    updates: tuple[Tensor, ...] = ()
+    needed: frozenset[str] = frozenset()
 
 
 # The inputs of every step, before its states.
-HEAD = ("token", "position", ROWS, PLACES, OUTPUTS, LEGAL)
+HEAD = ("token", "position", ROWS, PLACES, LEGAL)
+# What a call may be needed for.
+LOGITS, STATES = "logits", "states"
 
 
 @dataclass(frozen=True)
@@ -54,7 +63,7 @@ class Program:
     kernels:   PrimFuncs by name, for any target
     calls:     in order
     constants: name -> array
-    inputs:    token, position, the counts and legal (see fuse), then the states, which the calls update in place
+    inputs:    token, position, rows, places and legal (see fuse), then the states, which the calls update in place
     logits:    (width, vocabulary), or (width, steps, vocabulary)
     """
 
@@ -118,7 +127,7 @@ class _Walk:
             if new.name != state.name:
                 self._check_overwritten(state, new)
                 places[new.name] = state
-        calls = tuple(_moved(call, places) for call in self.calls)
+        calls = _with_needs([_moved(call, places) for call in self.calls], output, inputs[len(HEAD) :])
         return Program(self.width, self.kernels, calls, self.constants, inputs, output)
 
     def _check_overwritten(self, state: Tensor, new: Tensor) -> None:
@@ -161,8 +170,9 @@ class _Walk:
             reads[place] if place >= 0 else Tensor(f"t{len(self.calls)}_{i}", "scratch", *_shape_and_type(kind))
             for i, (place, kind) in enumerate(zip(places, types, strict=True))
         )
-        writes = tuple(tensor for place, tensor in zip(places, results, strict=True) if place < 0)
-        self.calls.append(Call(kernel, reads, writes))
+        made = [tensor for place, tensor in zip(places, results, strict=True) if place < 0]
+        updates = [tensor for place, tensor in zip(places, results, strict=True) if place >= 0]
+        self.calls.append(Call(kernel, reads, tuple(made), tuple(updates)))
         return results if len(results) > 1 else results[0]
 
     def _constant(self, array: NDArray[Any]) -> Tensor:
@@ -179,7 +189,21 @@ def _moved(call: Call, places: dict[str, Tensor]) -> Call:
         place = places.get(tensor.name)
         return Tensor(place.name, place.kind, tensor.shape, tensor.dtype) if place else tensor
 
-    return Call(call.kernel, tuple(map(moved, call.reads)), tuple(map(moved, call.writes)))
+    reads, writes, updates = (tuple(map(moved, tensors)) for tensors in (call.reads, call.writes, call.updates))
+    return replace(call, reads=reads, writes=writes, updates=updates)
+
+
+def _with_needs(calls: list[Call], logits: Tensor, states: Sequence[Tensor]) -> tuple[Call, ...]:
+    """The calls, each with the results for which it is needed."""
+    wanted = {LOGITS: {logits.name}, STATES: {state.name for state in states}}
+    told: list[Call] = []
+    for call in reversed(calls):
+        made = {tensor.name for tensor in (*call.writes, *call.updates)}
+        needed = frozenset(result for result, names in wanted.items() if names & made)
+        for result in needed:
+            wanted[result] |= {tensor.name for tensor in call.reads}
+        told.append(replace(call, needed=needed))
+    return tuple(reversed(told))
 
 
 def _shape_and_type(kind: Any) -> tuple[tuple[int, ...], str]:

@@ -5,6 +5,7 @@
 #ifndef EDGEGEN_MODEL_H
 #define EDGEGEN_MODEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,16 +45,17 @@ size_t edgegen_model_memory(int width);
  * of the positions 1 .. steps. */
 static inline int32_t edgegen_outputs(void) { return edgegen_codec.refinements ? edgegen_codec.steps : 1; }
 
-/* Consume one token for each of the first `rows` rows and return the logits, (width, outputs, vocabulary), of the first
- * `asked` of them, valid until the next step on the same memory. Rows are independent: each is at a position of its own,
- * and position 0 starts a new sequence in its row whatever the row held before. Where whole sequences are refined, the
- * token is the label's, the position the number of the refinement, and state 0 holds noise at position 0. Of a row of
- * logits only those of tokens low .. high - 1 are computed, none where the two are equal; the others mean nothing.
- * `width` is one of edgegen_widths.
+/* Consume one token for each of the first `rows` rows and return their logits, (width, outputs, vocabulary), valid until
+ * the next step on the same memory. Rows are independent: each is at a position of its own, and position 0 starts a new
+ * sequence in its row whatever the row held before. Where whole sequences are refined, the token is the label's, the
+ * position the number of the refinement, and state 0 holds noise at position 0. Of a row of logits only those of tokens
+ * low .. high - 1 are computed, none where the two are equal; the others mean nothing. `width` is one of edgegen_widths.
+ * moving: false where no row goes on; their states then mean nothing
+ * asked: false where no logits are wanted; they then mean nothing, and legal is not read
  * laps (calls,): NULL, or where the nanoseconds that each call takes are added. */
-const float *edgegen_model_step(int width, void *memory, int32_t rows, int32_t asked,
+const float *edgegen_model_step(int width, void *memory, int32_t rows, bool moving, bool asked,
                                 const int32_t *tokens /* (rows,) */, const int32_t *positions /* (rows,) */,
-                                const int32_t *legal /* (asked, outputs, 2) low, high */, uint64_t *laps);
+                                const int32_t *legal /* (rows, outputs, 2) low, high */, uint64_t *laps);
 
 /* The model's state number `index`, in the order of the step graph, of all rows: (width, *bytes), laid out as the
  * kernels like it. NULL where there are no more. */

@@ -136,12 +136,12 @@ static void all_tokens(struct edgegen_rows *rows, int row, const float *logits, 
     }
 }
 
-/* Noise for the rows that start, and what is wanted of those that end; whether any does. */
-static bool prepare(struct edgegen_rows *rows, int32_t count, const struct edgegen_controls *controls) {
+/* Noise for the rows that start, and what is wanted of those that end; how many do. */
+static int32_t prepare(struct edgegen_rows *rows, int32_t count, const struct edgegen_controls *controls) {
     const struct edgegen_codec *codec = &edgegen_codec;
     size_t bytes;
     unsigned char *codes = edgegen_model_state(rows->width, rows->model, 0, &bytes);
-    bool any = false;
+    int32_t ending = 0;
     for (int row = 0; row < count; row++) {
         if (rows->positions[row] == 0)
             edgegen_noise(controls->seed, rows->sequences[row]->number, (int32_t)(bytes / sizeof(float)),
@@ -152,20 +152,23 @@ static bool prepare(struct edgegen_rows *rows, int32_t count, const struct edgeg
             if (ends) ask(i + 1, controls, range);
             else range[0] = range[1] = 0;
         }
-        any |= ends;
+        ending += ends;
     }
-    return any;
+    return ending;
 }
 
 void edgegen_rows_advance(struct edgegen_rows *rows, const struct edgegen_controls *controls,
                           void (*finished)(void *context, struct edgegen_sequence *sequence), void *context) {
     const int32_t refinements = edgegen_codec.refinements, count = gather(rows);
-    int32_t asked = count;
-    if (refinements) asked = prepare(rows, count, controls) ? count : 0;
-    else
+    bool moving = true, asked = true;
+    if (refinements) {
+        const int32_t ending = prepare(rows, count, controls);
+        moving = ending < count;
+        asked = ending > 0;
+    } else
         for (int row = 0; row < count; row++) ask(rows->positions[row] + 1, controls, &rows->legal[2 * row]);
-    const float *logits = edgegen_model_step(rows->width, rows->model, count, asked, rows->tokens, rows->positions,
-                                             rows->legal, rows->laps);
+    const float *logits = edgegen_model_step(rows->width, rows->model, count, moving, asked, rows->tokens,
+                                             rows->positions, rows->legal, rows->laps);
     for (int row = 0; row < count; row++) {
         struct edgegen_sequence *sequence = rows->sequences[row];
         const int32_t position = ++rows->positions[row];
@@ -190,7 +193,8 @@ const float *edgegen_step(struct edgegen_rows *rows, const int32_t *tokens, cons
         rows->legal[2 * i] = 0;
         rows->legal[2 * i + 1] = edgegen_codec.vocabulary;
     }
-    return edgegen_model_step(rows->width, rows->model, rows->width, rows->width, tokens, positions, rows->legal, NULL);
+    const int all = rows->width;
+    return edgegen_model_step(all, rows->model, all, true, true, tokens, positions, rows->legal, NULL);
 }
 
 void *edgegen_state(struct edgegen_rows *rows, int index, size_t *bytes) {

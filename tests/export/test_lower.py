@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 
 from edgegen.errors import EdgegenError
 from edgegen.export.fuse import fuse
-from edgegen.export.lower import Call, Program, Tensor, lower
+from edgegen.export.lower import LOGITS, STATES, Call, Program, Tensor, lower
 from edgegen.export.plan import ALIGNMENT, Plan, plan
 from edgegen.export.quantise import quantise
 
@@ -52,6 +52,25 @@ def test_states_are_updated_in_place_by_one_call_each(programs: Programs, arch: 
     codes, *others = (tensor.name for tensor in program.states)
     assert readers == ({codes: 3} | dict.fromkeys(others, 2) if arch == "diffusion" else dict.fromkeys(states, 1))
     assert len(states) == {"llama": 4, "mamba": 6, "diffusion": 2}[arch]
+
+
+@ARCHS
+@pytest.mark.parametrize(("result", "other"), [(LOGITS, STATES), (STATES, LOGITS)])
+def test_a_result_is_made_without_the_calls_that_only_another_needs(
+    programs: Programs, arch: str, result: str, other: str
+) -> None:
+    program = programs(arch, 2, "avx2")
+    left_out = [call for call in program.calls if call.needed == {other}]
+    left = [call for call in program.calls if call not in left_out]
+    gone = {tensor.name for call in left_out for tensor in call.writes}
+    assert not any(tensor.name in gone for call in left for tensor in call.reads)
+    made = {tensor.name for call in left for tensor in (*call.writes, *call.updates)}
+    assert made >= ({program.logits.name} if result == LOGITS else {tensor.name for tensor in program.states})
+    names = {call.kernel for call in left_out}
+    if other == STATES:
+        assert ("softmax_quantise" in names) == (arch == "diffusion"), "the last refinement needs no odds over kinds"
+    else:
+        assert "head" in names
 
 
 @ARCHS

@@ -48,8 +48,9 @@ static uint32_t of_noise(const float *noise) {
     return h;
 }
 
-const float *edgegen_model_step(int width, void *memory, int32_t rows, int32_t asked, const int32_t *tokens,
+const float *edgegen_model_step(int width, void *memory, int32_t rows, bool moving, bool asked, const int32_t *tokens,
                                 const int32_t *positions, const int32_t *legal, uint64_t *laps) {
+    (void)moving;
     uint32_t *hashes = (uint32_t *)memory + width * CODES;
     float *logits = (float *)(hashes + width);
     const int32_t outputs = edgegen_outputs(), vocabulary = edgegen_codec.vocabulary;
@@ -58,7 +59,7 @@ const float *edgegen_model_step(int width, void *memory, int32_t rows, int32_t a
         const uint32_t before = positions[row] ? hashes[row] : start;
         hashes[row] = mix(before + (uint32_t)tokens[row] * 64 + (uint32_t)positions[row]);
     }
-    for (int64_t output = 0; output < (int64_t)asked * outputs; output++) {
+    for (int64_t output = 0; asked && output < (int64_t)rows * outputs; output++) {
         const uint32_t place = (uint32_t)(output % outputs) * 8191;
         for (int32_t v = 0; v < vocabulary; v++) {
             float *logit = &logits[output * vocabulary + v];
