@@ -175,17 +175,22 @@ def weight_named(model: onnx.ModelProto, part: str) -> str:
     return next(t.name for t in model.graph.initializer if part in t.name)
 
 
-def test_other_weights_in_the_fp32_graph_are_red(
-    quick: str, runs: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def spoil_step_graph(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """From now on the fp32 graph has another weight than the model, the first whose name has `part` in it."""
     right = build.step_graph
 
     def wrong(model: Generator) -> onnx.ModelProto:
         graph = onnx.ModelProto()
         graph.CopyFrom(right(model))
-        return spoil(graph, weight_named(graph, "down.weight"))
+        return spoil(graph, weight_named(graph, part))
 
     monkeypatch.setattr(build, "step_graph", wrong)
+
+
+def test_other_weights_in_the_fp32_graph_are_red(
+    quick: str, runs: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil_step_graph(monkeypatch, "down.weight")
     with pytest.raises(EdgegenError, match=r"the parity gate is red.*RED largest logit difference, torch fp32"):
         build.export(runs("llama", "tiny"), tmp_path / "x.edgegen")
     assert list(tmp_path.iterdir()) == []
@@ -211,14 +216,7 @@ def test_other_weights_in_the_int8_graph_are_red(
 def test_another_path_in_the_fp32_graph_is_red(
     quick: str, runs: Forms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    right = build.step_graph
-
-    def wrong(model: Generator) -> onnx.ModelProto:
-        graph = onnx.ModelProto()
-        graph.CopyFrom(right(model))
-        return spoil(graph, "model.kinds.codes")
-
-    monkeypatch.setattr(build, "step_graph", wrong)
+    spoil_step_graph(monkeypatch, "model.kinds.codes")
     with pytest.raises(EdgegenError, match=r"RED divergence per token, torch fp32 to ONNX fp32, after a path"):
         build.export(runs(quick, "tiny"), tmp_path / "x.edgegen")
 
