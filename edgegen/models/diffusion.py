@@ -37,7 +37,7 @@ TRAINING_NOISE = 1 / 1.2
 
 SIZES: dict[str, dict[str, int]] = {
     "tiny": {"d": 16, "layers": 2, "width": 64, "ffn": 112, "code": 8, "common": 16},
-    "base": {"d": 48, "layers": 4, "width": 256, "ffn": 320, "code": 16, "common": 160},
+    "base": {"d": 48, "layers": 4, "width": 256, "ffn": 320, "code": 8, "common": 160},
 }
 
 
@@ -115,10 +115,11 @@ class Diffusion(Generator):
         if not 1 <= refinements <= MOST_REFINEMENTS:
             raise UsageError(f"refinements {refinements} are outside 1..{MOST_REFINEMENTS}")
         self.config = replace(self.config, refinements=refinements)
-        gone = torch.arange(refinements)[:, None]
-        self.register_buffer("passed", gone / refinements, persistent=False)
+        # Closer together the earlier: which flow it is to be is decided while little of it can be seen.
+        times = (torch.arange(refinements + 1)[:, None] / refinements).square()
+        self.register_buffer("passed", times[:-1], persistent=False)
         # Of the way that is left.
-        self.register_buffer("shares", 1 / (refinements - gone), persistent=False)
+        self.register_buffer("shares", times.diff(dim=0) / (1 - times[:-1]), persistent=False)
 
     def time_rows(self, time: Tensor) -> Tensor:
         """(b, w) for times (b,) in 0..1."""
@@ -129,8 +130,7 @@ class Diffusion(Generator):
     def fold(self) -> None:
         super().fold()
         if self.times is None:
-            steps = self.config.refinements
-            self.times = nn.Parameter(self.time_rows(torch.arange(steps) / steps).detach())
+            self.times = nn.Parameter(self.time_rows(self.get_buffer("passed")[:, 0]).detach())
             spread = self.kinds.fold(self.codes().detach())
             self.trusts = nn.Parameter(trust(self.get_buffer("passed"), spread, TRAINING_NOISE))
             del self.time
@@ -166,9 +166,9 @@ class Diffusion(Generator):
         hidden = self.trunk(x, guess, label, rows)
         guess = self.guess(hidden)
         estimate = guess + (x - guess) * time[:, None]
-        # What the head makes of the estimate is not to change it, nor what kinds make of the vectors these.
+        # What the head makes of the estimate is not to change it.
         vectors = self.vectors(hidden, estimate.detach())
-        kinds = self.kinds.logits(vectors.detach()).flatten(0, 1)
+        kinds = self.kinds.logits(vectors).flatten(0, 1)
         odds = F.cross_entropy(kinds, self.kinds.of_tokens()[filled].flatten())
         return vectors, F.mse_loss(estimate, codes.detach()) + odds
 

@@ -17,7 +17,7 @@ def train(
     arch: Annotated[str, typer.Option(help="llama, mamba or diffusion.")],
     flows: Annotated[Path | None, typer.Argument(metavar="FLOWS", help="Flow table; none: EdgeLab.")] = None,
     size: Annotated[
-        str | None, typer.Option(help="tiny (0.2 M parameters) or base (2.0 M).", show_default="base")
+        str | None, typer.Option(help="tiny (0.2 M parameters) or base (2.0 M, a diffusion 1.8).", show_default="base")
     ] = None,
     epochs: Annotated[
         int | None,

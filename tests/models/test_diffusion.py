@@ -118,7 +118,23 @@ def test_steps_go_the_path_to_the_codes_that_are_expected(model: Diffusion) -> N
     assert len(made) == len(expectations) == model.refinements
     torch.testing.assert_close(made[-1][1], expectations[-1])
     torch.testing.assert_close(made[-1][0], logits, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(made[0][1], start + (expectations[0] - start) / model.refinements)
+    torch.testing.assert_close(made[0][1], start + (expectations[0] - start) / model.refinements**2)
+
+
+def test_refinements_stand_closer_the_earlier_and_reach_the_end(model: Diffusion) -> None:
+    model.refine_in(5)
+    passed, shares = (model.get_buffer(name)[:, 0] for name in ("passed", "shares"))
+    torch.testing.assert_close(passed, torch.tensor([0, 1, 4, 9, 16]) / 25)
+    left = (1 - shares).cumprod(0)
+    torch.testing.assert_close(left[:-1], 1 - passed[1:])
+    assert left[-1] == 0
+
+
+def test_odds_over_kinds_teach_the_network_too(model: Diffusion) -> None:
+    model.train()
+    _, besides = model.read(encode(CODEC, FLOWS))
+    (taught,) = torch.autograd.grad(besides, [model.ask.weight])
+    assert taught.abs().max() > 0
 
 
 @torch.no_grad()
@@ -153,7 +169,7 @@ def test_what_is_expected_is_the_estimate_the_more_the_later(model: Diffusion, m
     start = noise((3, CODEC.steps * model.config.code))
     _, expectations = model.path(torch.full((3,), CODEC.label_base), start)
     for number, (estimate, expected) in enumerate(zip(estimates, expectations, strict=True)):
-        share = trust(torch.tensor(number / 8), spread, TRAINING_NOISE)
+        share = trust(torch.tensor((number / 8) ** 2), spread, TRAINING_NOISE)
         torch.testing.assert_close(expected, (1 - share) + share * estimate)
 
 
@@ -167,7 +183,7 @@ def test_another_label_is_another_path(model: Diffusion) -> None:
 @torch.no_grad()
 def test_folding_keeps_the_guess(model: Diffusion) -> None:
     start = noise((2, CODEC.steps * model.config.code))
-    label, time = model.table()[[CODEC.label_base] * 2], torch.full((2,), 3 / model.refinements)
+    label, time = model.table()[[CODEC.label_base] * 2], torch.full((2,), (3 / model.refinements) ** 2)
     before = model.guess(model.trunk(start, start, label, model.time_rows(time)))
     model.fold()
     model.fold()
@@ -184,7 +200,7 @@ def test_fewer_refinements_are_longer_steps_on_the_same_path(model: Diffusion) -
     _, expectations = model.path(torch.tensor([CODEC.label_base]), start)
     model.fold()
     first, last = (codes for _, codes, _ in path(model, start, 0))
-    torch.testing.assert_close(first, start + (expectations[0] - start) / 2)
+    torch.testing.assert_close(first, start + (expectations[0] - start) / 4)
     torch.testing.assert_close(last, expectations[1])
 
 

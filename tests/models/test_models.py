@@ -9,7 +9,7 @@ from edgegen.errors import EdgegenError, UsageError
 from edgegen.models import base
 
 CODEC = Codec((Label("dns", 0.5), Label("web", 0.5)), max_packets=6)
-PARAMETERS = {"tiny": (180_000, 230_000), "base": (1_900_000, 2_100_000)}
+PARAMETERS = {"tiny": (180_000, 230_000), "base": (1_750_000, 2_100_000)}
 each_arch = pytest.mark.parametrize("arch", models.ARCHS)
 token_by_token = pytest.mark.parametrize("arch", ["llama", "mamba"])
 
