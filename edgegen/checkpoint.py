@@ -19,7 +19,6 @@ from edgegen import models
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
 from edgegen.models import Generator
-from edgegen.models.base import codec_sizes
 from edgegen.temporary import new_file
 
 MODEL, CONFIG, LAST = "model.safetensors", "config.json", "last.safetensors"
@@ -42,7 +41,7 @@ def load(run: Path) -> tuple[Generator, Codec, dict[str, Any]]:
         raise _unfinished(run, MODEL)
     try:
         codec, sizes = Codec.from_json(config["codec"]), models.from_json(config["model"])
-        if not codec_sizes(codec).items() <= sizes.to_json().items():
+        if not sizes.codec_sizes(codec).items() <= sizes.to_json().items():
             raise ValueError("its codec is another model's")
         weights = load_file(run / MODEL)
         # Before memory is asked for, which wrong sizes may want more of than there is.

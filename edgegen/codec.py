@@ -3,8 +3,8 @@
 A sequence is `<label> packet* <end>`. Token ids lie in four contiguous ranges, so that what is legal
 at a position is a pair of bounds and not a table:
 
-    iat bins | packets, dir * (max_pl + 1) + pl | <end> | one <label> each
-    0 ..     | packet_base ..                   | end   | label_base ..
+    iat bins | packets, dir * (max_pl + 1) + pl | <end> | one <label> each | <mode>s of each label
+    0 ..     | packet_base ..                   | end   | label_base ..    | mode_base ..
 
 Times are whole microseconds inside the codec: integer arithmetic gives the same time on every processor.
 """
@@ -13,7 +13,7 @@ import reprlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -44,11 +44,20 @@ def log_edges(bins: int, longest_us: int) -> list[int]:
 
 @dataclass(frozen=True)
 class Label:
-    """A label the codec knows: its share of the training flows, and their transport where they agree."""
+    """A label the codec knows: its share of the training flows, and their transport where they agree.
+
+    modes: where a generator tells several ways apart that a label's flows go, how many training flows go each
+    """
 
     name: str
     share: float
     proto: int | None = None
+    modes: tuple[int, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Label":
+        modes = tuple(int(count) for count in data.get("modes", ()))
+        return cls(str(data["name"]), float(data["share"]), data["proto"], modes)
 
 
 @dataclass(frozen=True)
@@ -88,9 +97,18 @@ class Codec:
         return self.end + 1
 
     @cached_property
+    def mode_base(self) -> int:
+        return self.label_base + len(self.labels)
+
+    @cached_property
+    def mode_starts(self) -> list[int]:
+        """(labels + 1,): the modes of label i are the token ids [i] .. [i + 1] - 1."""
+        return list(accumulate((len(label.modes) for label in self.labels), initial=self.mode_base))
+
+    @cached_property
     def size(self) -> int:
         """Token ids in use."""
-        return self.label_base + len(self.labels)
+        return self.mode_starts[-1]
 
     @cached_property
     def tokens_per_packet(self) -> int:
@@ -158,7 +176,7 @@ class Codec:
                 without it, a time is the middle of its bin. Codecs without times give 0.0 throughout.
         Raises EdgegenError at the first token that the grammar does not allow.
         """
-        if not tokens or not self.label_base <= tokens[0] < self.size:
+        if not tokens or not self.label_base <= tokens[0] < self.mode_base:
             raise EdgegenError("a token sequence does not start with a label")
         label = self.labels[tokens[0] - self.label_base]
         flow = Flow(label.name, [], [], [], label.proto)
@@ -200,10 +218,10 @@ class Codec:
             if data["format"] != FORMAT:
                 form = reprlib.repr(data["format"])
                 raise EdgegenError(f"codec format {form} is not {FORMAT}: re-export with this edgegen")
-            labels = tuple(Label(str(label["name"]), float(label["share"]), label["proto"]) for label in data["labels"])
+            labels = tuple(map(Label.from_json, data["labels"]))
             edges = tuple(int(edge) for edge in data["iat_edges_us"])
             codec = cls(labels, int(data["max_packets"]), int(data["max_pl"]), edges)
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise EdgegenError(f"the codec is damaged ({type(error).__name__}: {error}): export it again") from error
         rising = all(low < high for low, high in pairwise(edges)) and len(edges) != 1
         if edges:
@@ -212,6 +230,8 @@ class Codec:
             raise EdgegenError("the codec is damaged (a size or bin edge out of order): export it again")
         if not (all(0 <= label.share <= 1 for label in labels) and any(label.share for label in labels)):
             raise EdgegenError("the codec is damaged (the shares of its labels are no shares): export it again")
+        if not all(not label.modes or (min(label.modes) >= 0 and 0 < sum(label.modes) < 2**32) for label in labels):
+            raise EdgegenError("the codec is damaged (the modes of its labels are no counts): export it again")
         if not all(label.proto in (None, TCP, UDP) for label in labels):
             raise EdgegenError(f"the codec is damaged (a transport other than {TCP} and {UDP}): export it again")
         return codec

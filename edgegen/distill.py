@@ -1,8 +1,9 @@
 """Distillation: a diffusion that goes in few refinements where its teacher goes in many.
 
-From the same noise the student has to expect, after each of its refinements, the codes of the tokens that the teacher
-makes, and after the last one to choose those tokens. Its whole path is learned at once, so it learns on the very codes
-that it will meet. Noise is as much as one wants, and of the real flows only the labels are used.
+In the same mode and from the same noise the student has to expect, after each of its refinements, the codes of the
+tokens that the teacher makes, and after the last one to choose those tokens. Its whole path is learned at once, so it
+learns on the very codes that it will meet. Noise is as much as one wants, and of the real flows only the labels are
+used.
 """
 
 from dataclasses import replace
@@ -17,6 +18,7 @@ from edgegen.codec import Codec
 from edgegen.errors import UsageError
 from edgegen.models import Generator
 from edgegen.models.diffusion import Diffusion, noise
+from edgegen.modes import draw_modes
 from edgegen.sequences import PAD, choices, losses_of
 
 REFINEMENTS = 2
@@ -57,9 +59,10 @@ class Distillation:
         teacher, label = self.teacher.to(tokens.device), tokens[:, 0]
         generator = None if model.training else torch.Generator().manual_seed(0)
         start = noise((len(label), codec.steps * model.config.code), generator).to(teacher.tokens)
-        made = draw(teacher, codec, label, teacher.path(label, start)[0], generator)
+        mode = draw_modes(codec, label, generator)
+        made = draw(teacher, codec, label, teacher.path(mode, start)[0], generator)
         codes = teacher.codes()[made[:, 1:-1].clamp(min=0).where(made[:, 1:-1] != PAD, codec.end)].flatten(1)
-        vectors, expectations = model.path(label, start)
+        vectors, expectations = model.path(mode, start)
         error = torch.stack([F.mse_loss(expected, codes) for expected in expectations]).mean()
         return torch.cat([losses for _, losses in losses_of(vectors, model.table(), codec, made)]), error
 

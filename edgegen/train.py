@@ -21,8 +21,9 @@ from edgegen.errors import EdgegenError, UsageError
 from edgegen.kernels import native
 from edgegen.models.adapt import adapt, learn_labels
 from edgegen.models.diffusion import Diffusion
+from edgegen.modes import Modes, label_of_modes
 from edgegen.readers import read_flows
-from edgegen.sequences import objective
+from edgegen.sequences import encode, objective
 from edgegen.split import Split, split
 from edgegen.trainer import ADAPTED, DISTILLED, FRESH, RECIPES, Trainer
 
@@ -102,6 +103,10 @@ def train(
             few = f"{flows_path.name} has too few flows to hold some out: give a label at least three, or --no-hold-out"
             raise EdgegenError(few)
         codec = teaching.codec if teaching else Codec.fit(parts.train, max_packets, times)
+        modes = None
+        if arch == "diffusion" and not teaching:
+            modes = Modes(codec, encode(codec, parts.train))
+            codec = modes.codec
         torch.manual_seed(seed)
         model = teaching.student() if teaching else models.create(models.configure(arch, size, codec))
         if isinstance(model, Diffusion) and refinements is not None:
@@ -113,10 +118,10 @@ def train(
                 learn_labels(model, codec, parts.train, new, seed)
 
         trainer = Trainer(
-            model, codec, parts.train, parts.validation, epochs, minutes, seed, recipe, teaching or objective
+            model, codec, parts.train, parts.validation, epochs, minutes, seed, recipe, teaching or modes or objective
         )
         if isinstance(model, Diffusion) and not teaching:
-            model.kinds.count_tokens(trainer.tokens)
+            model.know(label_of_modes(codec), trainer.tokens)
         if progress:
             checkpoint.load_last(run, trainer.model, trainer.optimiser)
             trainer.history, trainer.best = progress["history"], progress["best"]

@@ -24,7 +24,7 @@ from edgegen.runtime.loop import Stepper
 from edgegen.runtime.native import NativeEngine
 from edgegen.runtime.onnxruntime import OnnxStepper
 from edgegen.runtime.request import Request
-from edgegen.runtime.sampling import noise
+from edgegen.runtime.sampling import draw_modes, noise
 
 # Flows that ONNX Runtime takes at a time: the states of more leave the processor's caches in every step.
 ROWS = 128
@@ -172,10 +172,11 @@ def refined_logits(
     """Logits (flows, steps, vocabulary) after the last refinement of the flows that `request` asked for."""
     made = []
     for start in range(0, len(tokens), stepper.width):
-        part = np.arange(start, start + stepper.width)
+        numbers = np.arange(start, start + stepper.width, dtype=np.uint64) + np.uint64(request.first)
         labels = np.resize(tokens[start : start + stepper.width, 0], stepper.width)
-        stepper.start(noise(request.seed, part.astype(np.uint64) + np.uint64(request.first), stepper.noise_size))
+        modes = draw_modes(codec, request.seed, numbers, labels)
+        stepper.start(noise(request.seed, numbers, stepper.noise_size))
         for position in range(refinements):
-            logits = stepper.step(labels, np.full(stepper.width, position, np.int32))
+            logits = stepper.step(modes, np.full(stepper.width, position, np.int32))
         made.append(logits[: len(tokens) - start])
     return np.concatenate(made)

@@ -5,7 +5,7 @@ from typing import Any
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.models import diffusion, llama, mamba
-from edgegen.models.base import Config, Generator, codec_sizes
+from edgegen.models.base import Config, Generator
 
 __all__ = ["ARCHS", "Config", "Generator", "configure", "create", "from_json"]
 
@@ -24,7 +24,7 @@ def configure(arch: str, size: str, codec: Codec) -> Config:
     sizes, config, _ = ARCHS[arch]
     if size not in sizes:
         raise UsageError(f"size {size!r} of {arch} is unknown: choose one of {', '.join(sizes)}")
-    made: Config = config(size=size, **sizes[size], **codec_sizes(codec))
+    made: Config = config(size=size, **sizes[size], **config.codec_sizes(codec))
     return made
 
 

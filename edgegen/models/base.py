@@ -13,8 +13,8 @@ from edgegen.codec import Codec
 
 # Of a size, so that a damaged configuration is told before memory is asked for.
 MOST, MOST_LAYERS = 2**20, 256
-# Sizes that may be nothing: a codec without times has no tokens before those of packets.
-FROM_ZERO = ("packet_base", "max_pl")
+# Sizes that may be nothing: a codec without times has no tokens before those of packets, and one may have no modes.
+FROM_ZERO = ("packet_base", "max_pl", "modes")
 COARSE_BYTES = 32
 VOCABULARY_MULTIPLE = 64
 # Share of packets that training reads by direction and bin alone, so that fewer flows are learned by heart.
@@ -46,6 +46,16 @@ class Config:
         """Coarse bins of payload length, of each direction."""
         return self.max_pl // COARSE_BYTES + 1
 
+    @classmethod
+    def codec_sizes(cls, codec: Codec) -> dict[str, int]:
+        """The fields that a codec determines."""
+        return {
+            "vocabulary": -(-codec.size // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE,
+            "steps": codec.steps,
+            "packet_base": codec.packet_base,
+            "max_pl": codec.max_pl,
+        }
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -62,16 +72,6 @@ class Config:
                 holds = type(value) is field.type
             if not holds:
                 raise ValueError(f"{field.name} is {reprlib.repr(value)}")
-
-
-def codec_sizes(codec: Codec) -> dict[str, int]:
-    """The fields of Config that a codec determines."""
-    return {
-        "vocabulary": -(-codec.size // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE,
-        "steps": codec.steps,
-        "packet_base": codec.packet_base,
-        "max_pl": codec.max_pl,
-    }
 
 
 class RMSNorm(nn.Module):
@@ -151,7 +151,7 @@ class Generator(nn.Module, ABC):
         """Logits (batch, vocabulary) after one token each, then the new state; after one refinement instead those of
         all positions, (batch, steps, vocabulary).
 
-        token, position: int64 (batch,), the label's and the number of the refinement where sequences are refined; every
+        token, position: int64 (batch,), the mode's and the number of the refinement where sequences are refined; every
         row has its own position, and a row at position 0 starts a new sequence whatever its state holds.
         """
 

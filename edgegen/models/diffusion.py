@@ -1,11 +1,12 @@
 """Flow matching: a whole flow at once, refined from noise in a few steps.
 
-Every position after the label has a code, a point of unit scale in a few dimensions that is learned for its token.
+Every position after the first has a code, a point of unit scale in a few dimensions that is learned for its token.
 Codes mixed with noise move on straight lines from the one (time 0) to the other (time 1):
 
     x(t) = (1 - t) noise + t code        dx/dt = (E[code | x, t] - x) / (1 - t)        (Lipman et al. 2023)
 
-The network reads all positions together, with its last guess at them (Chen et al. 2023), and gives two things. A guess,
+The network is told the mode of the flow (modes.py), which is drawn beforehand: what a label's flows have in common, and
+more. It reads all positions together, with its last guess at them (Chen et al. 2023), and gives two things. A guess,
 from which and from where the path is now the codes are estimated,
 
     estimate = (1 - t) guess + t x
@@ -24,6 +25,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from edgegen.codec import Codec
 from edgegen.errors import UsageError
 from edgegen.models.base import Config, Generator, RMSNorm, SwiGLU
 from edgegen.models.kinds import Kinds, trust
@@ -46,6 +48,7 @@ class DiffusionConfig(Config):
     """width, ffn: of the network; code: dimensions of a token's code; refinements: evaluations for a flow.
 
     common: packets that have a kind of their own, see kinds.py
+    mode_base, modes: where tokens of modes stand in the vocabulary, as in the codec, and how many there are
     distilled: it has learned to go in this number of refinements and in no other
     """
 
@@ -53,9 +56,16 @@ class DiffusionConfig(Config):
     ffn: int
     code: int
     common: int
+    mode_base: int
+    modes: int
     refinements: int = 8
     distilled: bool = False
     arch: str = "diffusion"
+
+    @classmethod
+    def codec_sizes(cls, codec: Codec) -> dict[str, int]:
+        modes = {"mode_base": codec.mode_base, "modes": codec.size - codec.mode_base}
+        return super().codec_sizes(codec) | modes
 
     @property
     def end(self) -> int:
@@ -94,7 +104,7 @@ class Diffusion(Generator):
         self.code_tokens: nn.Parameter | None = nn.Parameter(torch.randn(config.vocabulary, config.code) * 0.5)
         self.code_coarse: nn.Parameter | None = nn.Parameter(torch.randn(2 * config.bins, config.code))
         self.read_codes = nn.Linear(2 * size, w, bias=False)
-        self.read_label = nn.Linear(d, w, bias=False)
+        self.read_mode = nn.Linear(d, w, bias=False)
         self.time = nn.Sequential(nn.Linear(2 * FREQUENCIES, TIME_WIDTH), nn.SiLU(), nn.Linear(TIME_WIDTH, w))
         self.times: nn.Parameter | None = None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
@@ -104,6 +114,8 @@ class Diffusion(Generator):
         self.ask_code = nn.Linear(config.code, d, bias=False)
         self.kinds = Kinds(config, config.common, self.get_buffer("coarse_of_packet"))
         self.trusts: nn.Parameter | None = None
+        # The label's token of each mode.
+        self.register_buffer("label_of_mode", torch.zeros(config.modes, dtype=torch.int64))
         self.refine_in(config.refinements)
         for name, weight in self.blocks.named_parameters():
             if name.endswith("down.weight"):
@@ -121,6 +133,20 @@ class Diffusion(Generator):
         # Of the way that is left.
         self.register_buffer("shares", times.diff(dim=0) / (1 - times[:-1]), persistent=False)
 
+    def know(self, label_of_mode: Tensor, tokens: Tensor) -> None:
+        """What can be said of training sequences before they are learned: whose their modes are, and what is common."""
+        self.get_buffer("label_of_mode").copy_(label_of_mode)
+        self.kinds.count_tokens(tokens)
+
+    def table(self) -> Tensor:
+        """Rows of modes are what they add to their label's."""
+        table = super().table()
+        if self.coarse is None or not self.config.modes:
+            return table
+        first, last = self.config.mode_base, self.config.mode_base + self.config.modes
+        modes = table[first:last] + F.embedding(self.get_buffer("label_of_mode"), table)
+        return torch.cat([table[:first], modes, table[last:]])
+
     def time_rows(self, time: Tensor) -> Tensor:
         """(b, w) for times (b,) in 0..1."""
         angle = time[:, None] * 10.0 ** torch.linspace(1, -2, FREQUENCIES, device=time.device)
@@ -136,15 +162,17 @@ class Diffusion(Generator):
             del self.time
             self.code_tokens = self.code_coarse = None
 
-    def trunk(self, x: Tensor, guess: Tensor, label: Tensor, time: Tensor) -> Tensor:
-        """(b, w) from codes and the last guess (b, p * c), labels' rows (b, d) and times' rows (b, w)."""
-        h = self.read_codes(torch.cat([x, guess], dim=1)) + (self.read_label(label) + time)
+    def trunk(self, x: Tensor, guess: Tensor, mode: Tensor, time: Tensor) -> Tensor:
+        """(b, w) from codes and the last guess (b, p * c), modes' rows (b, d) and times' rows (b, w)."""
+        h = self.read_codes(torch.cat([x, guess], dim=1)) + (self.read_mode(mode) + time)
         for block in self.blocks:
             h = block(h)
         return self.norm(h)
 
     def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors (b, p, d) of the positions of sequences (b, length), and the mean squared error of the regression.
+
+        tokens: the first of each sequence is that of its mode.
 
         In training at random times; else at times that are the same at every call, so that losses can be compared.
         """
@@ -159,11 +187,11 @@ class Diffusion(Generator):
         order = torch.randperm(b, generator=generator)
         time = ((torch.rand(1, generator=generator) + order) / b).to(codes)
         x = (1 - time)[:, None] * start + time[:, None] * shown
-        label, rows = F.embedding(tokens[:, 0], table), self.time_rows(time)
+        mode, rows = F.embedding(tokens[:, 0], table), self.time_rows(time)
         with torch.no_grad():
             known = (torch.rand(b, generator=generator) < 0.5).to(codes)[:, None]
-            guess = known * self.guess(self.trunk(x, torch.zeros_like(x), label, rows))
-        hidden = self.trunk(x, guess, label, rows)
+            guess = known * self.guess(self.trunk(x, torch.zeros_like(x), mode, rows))
+        hidden = self.trunk(x, guess, mode, rows)
         guess = self.guess(hidden)
         estimate = guess + (x - guess) * time[:, None]
         # What the head makes of the estimate is not to change it.
@@ -184,12 +212,12 @@ class Diffusion(Generator):
         b, p = len(hidden), self.config.steps
         return self.ask(hidden).view(b, p, -1) + self.ask_code(estimate.view(b, p, -1))
 
-    def path(self, label: Tensor, start: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def path(self, mode: Tensor, start: Tensor) -> tuple[Tensor, list[Tensor]]:
         """All refinements as `step` does them, to learn from: the last one's vectors (b, p, d), and what each expected.
 
-        label: tokens (b,); start, expectations: (b, p * c)
+        mode: tokens (b,); start, expectations: (b, p * c)
         """
-        rows, x, guess = F.embedding(label, self.table()), start, torch.zeros_like(start)
+        rows, x, guess = F.embedding(mode, self.table()), start, torch.zeros_like(start)
         means, spread = self.kinds.means(self.codes())
         expectations = []
         for passed, share in zip(self.get_buffer("passed"), self.get_buffer("shares"), strict=True):
@@ -213,14 +241,14 @@ class Diffusion(Generator):
         return self.with_coarse(self.code_tokens, self.code_coarse)
 
     def step(self, token: Tensor, position: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        """Refinement `position` of flows with label tokens `token`: logits (b, p, vocabulary), codes, guess."""
+        """Refinement `position` of flows with modes `token`: logits (b, p, vocabulary), codes, guess."""
         x, guess = state
         assert self.times is not None, "fold() makes the rows of the refinements"
         assert self.trusts is not None
         assert self.kinds.codes is not None
         table, first = self.table(), (position == 0).unsqueeze(-1)
-        label, time = F.embedding(token, table), F.embedding(position, self.times)
-        hidden = self.trunk(x, torch.where(first, 0.0, guess), label, time)
+        mode, time = F.embedding(token, table), F.embedding(position, self.times)
+        hidden = self.trunk(x, torch.where(first, 0.0, guess), mode, time)
         guess = self.guess(hidden)
         estimate = guess + (x - guess) * F.embedding(position, self.get_buffer("passed"))
         vectors = self.ask(hidden).reshape(-1, self.config.d) + self.ask_code(estimate.reshape(-1, self.config.code))

@@ -10,7 +10,7 @@ from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
 from edgegen.runtime.philox import TOKENS, words
 from edgegen.runtime.request import Request
-from edgegen.runtime.sampling import best, draw, inverse, noise
+from edgegen.runtime.sampling import best, draw, draw_modes, inverse, noise
 
 PADDING = -1
 
@@ -20,7 +20,7 @@ Ints = NDArray[np.int64]
 class Stepper(Protocol):
     """A model that keeps a state for each row, which position 0 resets.
 
-    It consumes one token per row; or, where whole flows are refined, each row's label and the number of the refinement,
+    It consumes one token per row; or, where whole flows are refined, each row's mode and the number of the refinement,
     and its rows start from noise.
     """
 
@@ -111,10 +111,10 @@ def _refine(codec: Codec, stepper: Stepper, request: Request, refinements: int, 
     width, tokens = stepper.width, made.tokens
     for start in range(0, request.count, width):
         flows = np.arange(start, min(start + width, request.count))
-        current = np.zeros(width, np.int32)
-        current[: len(flows)] = tokens[flows, 0]
         numbers = np.zeros(width, np.uint64)
         numbers[: len(flows)] = flows.astype(np.uint64) + np.uint64(request.first)
+        current = np.zeros(width, np.int32)
+        current[: len(flows)] = draw_modes(codec, request.seed, numbers[: len(flows)], tokens[flows, 0])
         stepper.start(noise(request.seed, numbers, stepper.noise_size))
         for position in range(refinements):
             logits = stepper.step(current, np.full(width, position, np.int32))

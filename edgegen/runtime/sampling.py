@@ -4,6 +4,7 @@ Logits become integer weights through an exp of our own; a draw then is integer 
 not depend on the order of a sum. The float part is a fixed sequence of IEEE float32 operations, none fused.
 """
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgegen.codec import Codec
 from edgegen.errors import UsageError
-from edgegen.runtime.philox import LABELS, NOISE, words
+from edgegen.runtime.philox import LABELS, MODES, NOISE, words
 
 ONE = np.float32(1)
 LOG2_E = np.float32(1.44269502)
@@ -79,15 +80,37 @@ def inverse(temperature: float) -> np.float32:
 
 
 def label_thresholds(codec: Codec) -> list[int]:
-    """(labels,) rising: a draw u means the first label whose threshold is above u, else the last."""
-    total = sum(label.share for label in codec.labels)
-    return [min(int(share / total * 2**32), 2**32 - 1) for share in accumulate(label.share for label in codec.labels)]
+    """(labels,), of the labels' shares."""
+    return thresholds([label.share for label in codec.labels])
+
+
+def thresholds(shares: Sequence[float]) -> list[int]:
+    """As many, rising: a draw u means the first whose threshold is above u, else the last."""
+    total = sum(shares)
+    return [min(int(share / total * 2**32), 2**32 - 1) for share in accumulate(shares)]
 
 
 def draw_labels(codec: Codec, seed: int, first: int, count: int) -> NDArray[np.int32]:
     """The labels (count,) of flows first .. first + count - 1, by their share of the training flows."""
     u = words(seed, np.arange(count, dtype=np.uint64) + np.uint64(first), 0, LABELS)[:, 0]
-    chosen = np.searchsorted(np.array(label_thresholds(codec)[:-1], np.uint64), u.astype(np.uint64), side="right")
+    return _first_above(label_thresholds(codec), u)
+
+
+def draw_modes(codec: Codec, seed: int, flows: NDArray[np.uint64], labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Token ids (n,) of the modes of flows (n,) with label tokens (n,), by their share of the label's training flows.
+
+    A label without modes stays what it is.
+    """
+    u, drawn = words(seed, flows, 0, MODES)[:, 0], labels.copy()
+    for index, label in enumerate(codec.labels):
+        rows = labels == codec.label_base + index
+        if label.modes and rows.any():
+            drawn[rows] = codec.mode_starts[index] + _first_above(thresholds(label.modes), u[rows])
+    return drawn
+
+
+def _first_above(rising: list[int], u: NDArray[np.uint32]) -> NDArray[np.int32]:
+    chosen = np.searchsorted(np.array(rising[:-1], np.uint64), u.astype(np.uint64), side="right")
     return chosen.astype(np.int32)
 
 

@@ -21,12 +21,14 @@ struct edgegen_codec {
     int32_t max_packets;
     int32_t length;     /* positions of the longest sequence: label, packets, end */
     int32_t steps;      /* positions that are ever stepped: 0 .. steps - 1 */
-    int32_t vocabulary; /* logits in a row, at least label_base + labels */
+    int32_t vocabulary; /* logits in a row, at least mode_starts[labels] */
     int32_t refinements; /* steps that make a whole sequence out of noise; 0: each makes one token */
     const int32_t *iat_edges_us;     /* (iat_bins + 1,), NULL where iat_bins is 0 */
     const char *const *label_names;  /* (labels,), UTF-8 */
     const int32_t *label_protos;     /* (labels,) 6, 17, or 0 where unknown */
     const uint32_t *label_thresholds; /* (labels,) the first one above a draw is the label drawn, else the last */
+    const int32_t *mode_starts;      /* (labels + 1,) token ids: the modes of label i are [i] .. [i + 1] - 1 */
+    const uint32_t *mode_thresholds; /* the same of the modes of each label in turn, NULL where there are none */
 };
 extern const struct edgegen_codec edgegen_codec;
 
@@ -47,7 +49,7 @@ static inline int32_t edgegen_outputs(void) { return edgegen_codec.refinements ?
 
 /* Consume one token for each of the first `rows` rows and return their logits, (width, outputs, vocabulary), valid until
  * the next step on the same memory. Rows are independent: each is at a position of its own, and position 0 starts a new
- * sequence in its row whatever the row held before. Where whole sequences are refined, the token is the label's, the
+ * sequence in its row whatever the row held before. Where whole sequences are refined, the token is the mode's, the
  * position the number of the refinement, and state 0 holds noise at position 0. Of a row of logits only those of tokens
  * low .. high - 1 are computed, none where the two are equal; the others mean nothing. `width` is one of edgegen_widths.
  * moving: false where no row goes on; their states then mean nothing

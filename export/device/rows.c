@@ -11,7 +11,7 @@ struct edgegen_rows {
     int width;
     void *model;                         /* edgegen_model_memory(width) bytes */
     struct edgegen_sequence **sequences; /* (width,) NULL for an idle row */
-    int32_t *tokens;                     /* (width,) the last of each sequence, or its label */
+    int32_t *tokens;                     /* (width,) the last of each sequence, or its mode */
     int32_t *positions;                  /* (width,) where it stands, or how often it has been refined */
     int32_t *legal;                      /* (width, outputs, 2) what may follow it, low .. high - 1 */
     uint32_t *weights;                   /* (vocabulary,) */
@@ -136,16 +136,19 @@ static void all_tokens(struct edgegen_rows *rows, int row, const float *logits, 
     }
 }
 
-/* Noise for the rows that start, and what is wanted of those that end; how many do. */
+/* Modes and noise for the rows that start, and what is wanted of those that end; how many do. */
 static int32_t prepare(struct edgegen_rows *rows, int32_t count, const struct edgegen_controls *controls) {
     const struct edgegen_codec *codec = &edgegen_codec;
     size_t bytes;
     unsigned char *codes = edgegen_model_state(rows->width, rows->model, 0, &bytes);
     int32_t ending = 0;
     for (int row = 0; row < count; row++) {
-        if (rows->positions[row] == 0)
-            edgegen_noise(controls->seed, rows->sequences[row]->number, (int32_t)(bytes / sizeof(float)),
+        if (rows->positions[row] == 0) {
+            const struct edgegen_sequence *sequence = rows->sequences[row];
+            rows->tokens[row] = edgegen_draw_mode(controls->seed, sequence->number, sequence->tokens[0]);
+            edgegen_noise(controls->seed, sequence->number, (int32_t)(bytes / sizeof(float)),
                           (float *)(codes + (size_t)row * bytes));
+        }
         const bool ends = rows->positions[row] == codec->refinements - 1;
         for (int32_t i = 0; i < codec->steps; i++) {
             int32_t *range = &rows->legal[2 * (row * codec->steps + i)];

@@ -88,9 +88,22 @@ void edgegen_noise(uint64_t seed, uint64_t flow, int32_t count, float *noise) {
     }
 }
 
+/* The first of `count` rising thresholds that is above a draw, else the last. */
+static int32_t first_above(const uint32_t *thresholds, int32_t count, uint32_t uniform) {
+    int32_t i = 0;
+    while (i < count - 1 && thresholds[i] <= uniform) i++;
+    return i;
+}
+
 int32_t edgegen_draw_label(uint64_t seed, uint64_t flow) {
     const uint32_t uniform = edgegen_words(seed, flow, 0, EDGEGEN_LABELS).word[0];
-    int32_t label = 0;
-    while (label < edgegen_codec.labels - 1 && edgegen_codec.label_thresholds[label] <= uniform) label++;
-    return label;
+    return first_above(edgegen_codec.label_thresholds, edgegen_codec.labels, uniform);
+}
+
+int32_t edgegen_draw_mode(uint64_t seed, uint64_t flow, int32_t label) {
+    const int32_t *starts = &edgegen_codec.mode_starts[label - edgegen_codec.label_base];
+    const int32_t count = starts[1] - starts[0];
+    if (count == 0) return label;
+    const uint32_t uniform = edgegen_words(seed, flow, 0, EDGEGEN_MODES).word[0];
+    return starts[0] + first_above(&edgegen_codec.mode_thresholds[starts[0] - edgegen_codec.mode_starts[0]], count, uniform);
 }

@@ -15,6 +15,10 @@ int32_t edgegen_best(const float *logits, int32_t legal);
 /* The label of a flow, drawn by the shares of the training flows. */
 int32_t edgegen_draw_label(uint64_t seed, uint64_t flow);
 
+/* The token of a flow's mode, drawn by the shares of the training flows of a label, whose token that is where it has no
+ * modes. label: its token */
+int32_t edgegen_draw_mode(uint64_t seed, uint64_t flow, int32_t label);
+
 /* What a flow is refined from: sums of a word's four bytes, with mean 0 and variance 1. noise (count,) */
 void edgegen_noise(uint64_t seed, uint64_t flow, int32_t count, float *noise);
 

@@ -13,6 +13,7 @@ from edgegen.flow import Flow
 from edgegen.models.base import COARSE_ONLY
 from edgegen.models.diffusion import TRAINING_NOISE, Diffusion, noise
 from edgegen.models.kinds import trust
+from edgegen.modes import label_of_modes
 from edgegen.runtime import sampling
 from edgegen.sequences import PAD, encode, nats
 
@@ -178,6 +179,23 @@ def test_another_label_is_another_path(model: Diffusion) -> None:
     model.fold()
     start = noise((1, CODEC.steps * model.config.code))
     assert not torch.equal(path(model, start, 0)[-1][0], path(model, start, 1)[-1][0])
+
+
+@torch.no_grad()
+def test_a_mode_is_its_label_and_what_it_adds() -> None:
+    torch.manual_seed(0)
+    codec = Codec((Label("dns", 0.5, modes=(1, 2)), Label("web", 0.5, modes=(3,))), max_packets=6)
+    model = models.create(models.configure("diffusion", "tiny", codec)).eval()
+    assert isinstance(model, Diffusion)
+    model.know(label_of_modes(codec), encode(codec, FLOWS))
+    own, table = model.tokens[codec.mode_base : codec.size], model.table()
+    labels = table[[codec.label_base, codec.label_base, codec.label_base + 1]]
+    torch.testing.assert_close(table[codec.mode_base : codec.size], labels + own)
+    model.fold()
+    torch.testing.assert_close(model.table(), table)
+    start = noise((1, codec.steps * model.config.code))
+    first, second = (path(model, start, 2 + mode)[-1][0] for mode in (0, 1))
+    assert not torch.equal(first, second)
 
 
 @torch.no_grad()

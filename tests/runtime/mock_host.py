@@ -21,8 +21,9 @@ from edgegen.runtime.request import Request
 
 TIMES = Codec((Label("dns", 0.25, 17), Label('a "b"\n\\é?', 0.5, None), Label("https", 0.25, 6)), max_pl=300)
 SMALL = Codec((Label("x", 1.0),), max_packets=3, max_pl=20, iat_edges_us=(0, 1, 1000))
-# The same as SMALL, refined three times.
-REFINED = Codec((Label("x", 0.4), Label("y", 0.6)), max_packets=3, max_pl=20, iat_edges_us=(0, 1, 1000))
+# The same as SMALL, refined three times, with modes of some labels.
+MODES = Label("y", 0.5, modes=(5, 0, 2, 13)), Label("z", 0.1, modes=(7,))
+REFINED = Codec((Label("x", 0.4), *MODES), max_packets=3, max_pl=20, iat_edges_us=(0, 1, 1000))
 PAPER = Codec((Label("x", 0.1, 6), Label("y", 0.9, 17)), max_packets=10, iat_edges_us=())
 CODECS = {"times": TIMES, "small": SMALL, "paper": PAPER, "refined": REFINED}
 REFINEMENTS = {"refined": 3}
@@ -39,7 +40,7 @@ def _mix(h: NDArray[np.uint32]) -> NDArray[np.uint32]:
 
 
 class MockStepper:
-    """Logits are a hash of all tokens of a row so far; of a codec that is refined, of its noise and its label."""
+    """Logits are a hash of all tokens of a row so far; of a codec that is refined, of its noise and its mode."""
 
     noise_size = CODES
 

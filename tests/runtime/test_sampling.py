@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edgegen.errors import UsageError
-from edgegen.runtime.sampling import best, draw, draw_labels, inverse, label_thresholds, weights
+from edgegen.runtime.sampling import best, draw, draw_labels, draw_modes, inverse, label_thresholds, weights
 
 LOGIT = st.floats(width=32, allow_nan=True, allow_infinity=True)
 LOGITS = st.lists(st.one_of(st.floats(-20, 20, width=32), LOGIT), min_size=1, max_size=70)
@@ -82,6 +82,29 @@ def test_labels_are_drawn_by_share_and_in_c_alike() -> None:
     function.argtypes = [ctypes.c_uint64, ctypes.c_uint64]
     assert [function(5, 2**40 + i) for i in range(500)] == labels[:500].tolist()
     assert label_thresholds(codec) == [2**30, 3 * 2**30, 2**32 - 1]
+
+
+def test_modes_are_drawn_by_share_and_in_c_alike() -> None:
+    codec = mock_host.REFINED
+    flows = np.arange(20_000, dtype=np.uint64) + np.uint64(2**40)
+    function = mock_host.load("refined").edgegen_draw_mode
+    function.argtypes = [ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int32]
+    drawn = (codec.label_base, [1]), (codec.mode_base, [5, 0, 2, 13]), (codec.size - 1, [1])
+    for index, (low, shares) in enumerate(drawn):
+        label = codec.label_base + index
+        modes = draw_modes(codec, 5, flows, np.full(len(flows), label, np.int32))
+        counts = np.bincount(modes - low, minlength=len(shares))
+        assert np.abs(counts / len(modes) - np.array(shares) / sum(shares)).max() < 0.01
+        assert counts[np.array(shares) == 0].sum() == 0
+        assert [function(5, int(flow), label) for flow in flows[:500]] == modes[:500].tolist()
+
+
+def test_modes_of_many_labels_are_drawn_each_as_alone() -> None:
+    codec, flows = mock_host.REFINED, np.arange(300, dtype=np.uint64)
+    labels = codec.label_base + draw_labels(codec, 3, 0, 300)
+    together = draw_modes(codec, 3, flows, labels)
+    alone = [draw_modes(codec, 3, flows[i : i + 1], labels[i : i + 1])[0] for i in range(300)]
+    assert together.tolist() == alone
 
 
 @pytest.mark.parametrize("temperature", [-1.0, 0.001, 101.0, math.nan, math.inf])
