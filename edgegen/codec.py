@@ -1,6 +1,6 @@
 """Flow <-> tokens: one joint (dir, pl) token, then one log-binned iat token, for each packet.
 
-A sequence is `<label> packet* <end>`. Token ids lie in four contiguous ranges, so that what is legal
+A sequence is `<label> packet* <end>`. Token ids lie in five contiguous ranges, so that what is legal
 at a position is a pair of bounds and not a table:
 
     iat bins | packets, dir * (max_pl + 1) + pl | <end> | one <label> each | <mode>s of each label
@@ -56,7 +56,9 @@ class Label:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Label":
-        modes = tuple(int(count) for count in data.get("modes", ()))
+        modes = tuple(data.get("modes", ()))
+        if not all(type(count) is int for count in modes):
+            raise TypeError(f"modes {reprlib.repr(modes)}")
         return cls(str(data["name"]), float(data["share"]), data["proto"], modes)
 
 

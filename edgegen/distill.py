@@ -9,6 +9,7 @@ used.
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,7 +19,7 @@ from edgegen.codec import Codec
 from edgegen.errors import UsageError
 from edgegen.models import Generator
 from edgegen.models.diffusion import Diffusion, noise
-from edgegen.modes import draw_modes
+from edgegen.runtime.sampling import draw_modes
 from edgegen.sequences import PAD, choices, losses_of
 
 REFINEMENTS = 2
@@ -59,7 +60,9 @@ class Distillation:
         teacher, label = self.teacher.to(tokens.device), tokens[:, 0]
         generator = None if model.training else torch.Generator().manual_seed(0)
         start = noise((len(label), codec.steps * model.config.code), generator).to(teacher.tokens)
-        mode = draw_modes(codec, label, generator)
+        seed = int(torch.randint(2**62, (), generator=generator))
+        drawn = draw_modes(codec, seed, np.arange(len(label), dtype=np.uint64), label.cpu().numpy().astype(np.int32))
+        mode = torch.from_numpy(drawn).to(label)
         made = draw(teacher, codec, label, teacher.path(mode, start)[0], generator)
         codes = teacher.codes()[made[:, 1:-1].clamp(min=0).where(made[:, 1:-1] != PAD, codec.end)].flatten(1)
         vectors, expectations = model.path(mode, start)

@@ -15,6 +15,8 @@ PAD = -1
 
 # (model, codec, tokens) -> nats of every token that was a choice, and what else is to be made small.
 Objective = Callable[[Generator, Codec, Tensor], tuple[Tensor, Tensor]]
+# Flows as what a model reads.
+Encode = Callable[[Codec, Sequence[Flow]], Tensor]
 
 
 def encode(codec: Codec, flows: Sequence[Flow]) -> Tensor:

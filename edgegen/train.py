@@ -21,7 +21,7 @@ from edgegen.errors import EdgegenError, UsageError
 from edgegen.kernels import native
 from edgegen.models.adapt import adapt, learn_labels
 from edgegen.models.diffusion import Diffusion
-from edgegen.modes import Modes, label_of_modes
+from edgegen.modes import Modes
 from edgegen.readers import read_flows
 from edgegen.sequences import encode, objective
 from edgegen.split import Split, split
@@ -105,8 +105,10 @@ def train(
         codec = teaching.codec if teaching else Codec.fit(parts.train, max_packets, times)
         modes = None
         if arch == "diffusion" and not teaching:
-            modes = Modes(codec, encode(codec, parts.train))
+            modes = Modes(codec, parts.train)
             codec = modes.codec
+        if progress and codec != Codec.from_json(checkpoint.read_config(run).get("codec")):
+            raise EdgegenError(f"{run} tells flows apart in another way than is found now: choose another folder")
         torch.manual_seed(seed)
         model = teaching.student() if teaching else models.create(models.configure(arch, size, codec))
         if isinstance(model, Diffusion) and refinements is not None:
@@ -118,10 +120,19 @@ def train(
                 learn_labels(model, codec, parts.train, new, seed)
 
         trainer = Trainer(
-            model, codec, parts.train, parts.validation, epochs, minutes, seed, recipe, teaching or modes or objective
+            model,
+            codec,
+            parts.train,
+            parts.validation,
+            epochs,
+            minutes,
+            seed,
+            recipe,
+            teaching or objective,
+            modes.encode if modes else encode,
         )
         if isinstance(model, Diffusion) and not teaching:
-            model.know(label_of_modes(codec), trainer.tokens)
+            model.know(codec, trainer.tokens)
         if progress:
             checkpoint.load_last(run, trainer.model, trainer.optimiser)
             trainer.history, trainer.best = progress["history"], progress["best"]

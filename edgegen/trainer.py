@@ -15,7 +15,7 @@ from edgegen.errors import EdgegenError
 from edgegen.flow import Flow
 from edgegen.likelihood import nats_per_token
 from edgegen.models import Generator
-from edgegen.sequences import PAD, Objective, encode, objective
+from edgegen.sequences import PAD, Encode, Objective, encode, objective
 
 PATIENCE = 4
 # Batches whose flows are sorted by length together: little padding, and still a new mix in every epoch.
@@ -99,12 +99,13 @@ class Trainer:
         seed: int,
         recipe: Recipe = FRESH,
         objective: Objective = objective,
+        encode: Encode = encode,
     ) -> None:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.precision = "bf16" if _has_bf16(self.device) else "fp32"
         self.model = model.to(self.device)
         self.codec, self.validation, self.seed, self.recipe = codec, validation, seed, recipe
-        self.objective = objective
+        self.objective, self.encode = objective, encode
         self.tokens = encode(codec, training)
         self.lengths = (self.tokens != PAD).sum(1)
         self.optimiser = _optimiser(self.model, recipe.learning_rate)
@@ -142,7 +143,7 @@ class Trainer:
                 bar.update(task, completed=progress, description=f"epoch {number + 1}, loss {total / count:.4f}")
         if not math.isfinite(total):
             raise EdgegenError(f"training diverged in epoch {number + 1}: the loss is not a number; try another seed")
-        validation = nats_per_token(self.model, self.codec, self.validation, self.objective)
+        validation = nats_per_token(self.model, self.codec, self.validation, self.objective, self.encode)
         record = {
             "epoch": number + 1,
             "training": total / max(1, count),

@@ -37,7 +37,7 @@ def test_a_codec_of_an_edgegen_that_knew_no_modes_has_none() -> None:
     assert all(label.modes == () for label in Codec.from_json(data).labels)
 
 
-@pytest.mark.parametrize("wrong", [[-1, 2], [0, 0], [2**32], ["a"], 7, None, [1.5, None]])
+@pytest.mark.parametrize("wrong", [[-1, 2], [0, 0], [2**32], ["a"], "37", 7, None, [1.5], [True]])
 def test_modes_that_are_no_counts_are_refused(wrong: Any) -> None:
     data = CODEC.to_json()
     data["labels"][1]["modes"] = wrong

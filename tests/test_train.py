@@ -111,6 +111,27 @@ def test_resumed_after_a_kill_the_weights_are_the_same(flows: Path, whole: Path,
     assert [r["validation"] for r in histories[0]] == [r["validation"] for r in histories[1]]
 
 
+def test_a_resumed_diffusion_knows_the_modes_of_its_labels(
+    flows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, whole = tmp_path / "run", short(flows, tmp_path / "whole", "diffusion", epochs=3)
+    with monkeypatch.context() as patch:
+        patch.setattr("edgegen.trainer.Trainer.over", lambda trainer: len(trainer.history) == 1)
+        short(flows, run, "diffusion", epochs=3)
+    short(flows, run, "diffusion", epochs=3, resume=True)
+    (ours, codec, _), (theirs, known, _) = map(checkpoint.load, (run, whole))
+    assert codec == known
+    assert all(sum(label.modes) > 0 for label in codec.labels)
+    others = theirs.state_dict()
+    assert all(torch.equal(tensor, others[name]) for name, tensor in ours.state_dict().items())
+
+    config = checkpoint.read_config(run)
+    config["codec"]["labels"][0]["modes"][0] += 1
+    checkpoint.save_config(run, config)
+    with pytest.raises(EdgegenError, match="in another way than is found now"):
+        short(flows, run, "diffusion", epochs=3, resume=True)
+
+
 def test_a_kill_after_the_last_epoch_leaves_a_run_that_ends_well(
     flows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -31,9 +31,9 @@ def adapt(model: Generator, codec: Codec, trained: Generator, trained_codec: Cod
     weights = trained.state_dict()
     rows = weights.pop("tokens")
     model.load_state_dict(weights, strict=False)
-    labels = rows[trained_codec.label_base : trained_codec.size]
+    labels = rows[trained_codec.label_base : trained_codec.mode_base]
     model.tokens[: codec.label_base] = rows[: codec.label_base]
-    model.tokens[codec.label_base : codec.size] = labels.mean(0)
+    model.tokens[codec.label_base : codec.mode_base] = labels.mean(0)
     new = []
     for label in codec.labels:
         if label.name in trained_codec.label_index:

@@ -133,9 +133,11 @@ class Diffusion(Generator):
         # Of the way that is left.
         self.register_buffer("shares", times.diff(dim=0) / (1 - times[:-1]), persistent=False)
 
-    def know(self, label_of_mode: Tensor, tokens: Tensor) -> None:
-        """What can be said of training sequences before they are learned: whose their modes are, and what is common."""
-        self.get_buffer("label_of_mode").copy_(label_of_mode)
+    def know(self, codec: Codec, tokens: Tensor) -> None:
+        """What can be said of training sequences before they are learned: whose the modes are, and what is common."""
+        counts = torch.tensor([len(label.modes) for label in codec.labels])
+        labels = codec.label_base + torch.arange(len(counts))
+        self.get_buffer("label_of_mode").copy_(labels.repeat_interleave(counts))
         self.kinds.count_tokens(tokens)
 
     def table(self) -> Tensor:

@@ -102,10 +102,10 @@ def draw_modes(codec: Codec, seed: int, flows: NDArray[np.uint64], labels: NDArr
     A label without modes stays what it is.
     """
     u, drawn = words(seed, flows, 0, MODES)[:, 0], labels.copy()
-    for index, label in enumerate(codec.labels):
-        rows = labels == codec.label_base + index
-        if label.modes and rows.any():
-            drawn[rows] = codec.mode_starts[index] + _first_above(thresholds(label.modes), u[rows])
+    for label in np.unique(labels).tolist():
+        rows, index = labels == label, label - codec.label_base
+        if codec.labels[index].modes:
+            drawn[rows] = codec.mode_starts[index] + _first_above(thresholds(codec.labels[index].modes), u[rows])
     return drawn
 
 

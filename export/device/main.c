@@ -140,7 +140,7 @@ static int info(void) {
     printf("kernels: %s\nbatch widths:", variant ? variant : "none for this processor");
     for (const int *width = edgegen_widths; *width; width++) printf(" %d", *width);
     printf("\npackets: up to %d\nvocabulary: %d tokens\nlabels:\n", edgegen_codec.max_packets,
-           edgegen_codec.label_base + edgegen_codec.labels);
+           edgegen_codec.mode_starts[edgegen_codec.labels]);
     for (int32_t i = 0; i < edgegen_codec.labels; i++) printf("  %s\n", edgegen_codec.label_names[i]);
     return EXIT_SUCCESS;
 }

@@ -21,7 +21,9 @@ from edgegen.export.targets import TARGETS
 from edgegen.models import configure, create
 
 # Untrained models hardly ever end a flow before its last packet: eight are as good as sixteen, and half the work.
-CODEC = Codec(tuple(Label(f"app{i}", 1 / 12, (6, 17, None)[i % 3]) for i in range(12)), max_packets=8)
+# Every other label has modes, of which one is never drawn.
+MODES = (), (4, 0, 9)
+CODEC = Codec(tuple(Label(f"app{i}", 1 / 12, (6, 17, None)[i % 3], MODES[i % 2]) for i in range(12)), max_packets=8)
 
 Once = Callable[[str, Callable[[Path], object]], Path]
 Forms = Callable[[str, str], Path]

@@ -13,7 +13,6 @@ from edgegen.flow import Flow
 from edgegen.models.base import COARSE_ONLY
 from edgegen.models.diffusion import TRAINING_NOISE, Diffusion, noise
 from edgegen.models.kinds import trust
-from edgegen.modes import label_of_modes
 from edgegen.runtime import sampling
 from edgegen.sequences import PAD, encode, nats
 
@@ -187,7 +186,7 @@ def test_a_mode_is_its_label_and_what_it_adds() -> None:
     codec = Codec((Label("dns", 0.5, modes=(1, 2)), Label("web", 0.5, modes=(3,))), max_packets=6)
     model = models.create(models.configure("diffusion", "tiny", codec)).eval()
     assert isinstance(model, Diffusion)
-    model.know(label_of_modes(codec), encode(codec, FLOWS))
+    model.know(codec, encode(codec, FLOWS))
     own, table = model.tokens[codec.mode_base : codec.size], model.table()
     labels = table[[codec.label_base, codec.label_base, codec.label_base + 1]]
     torch.testing.assert_close(table[codec.mode_base : codec.size], labels + own)
