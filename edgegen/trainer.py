@@ -54,8 +54,9 @@ RECURRENT = replace(FRESH, epochs=12, few_epochs=8)
 # One that knows other labels already.
 ADAPTED = Recipe(learning_rate=1e-3, batch=32, epochs=8, few_flows=0, few_epochs=8)
 # One that refines whole flows: an epoch shows it each of them at one time of many, and the loss, a mean over all times,
-# does not say which of two models makes the better flows. Few flows are repeated by one that goes on for longer.
-REFINED = Recipe(learning_rate=2e-3, batch=128, epochs=120, few_flows=10_000, few_epochs=60, to_the_end=True)
+# does not say which of two models makes the better flows. Of few flows, one that goes on for longer repeats even those
+# that it has seen once an epoch.
+REFINED = Recipe(learning_rate=2e-3, batch=128, epochs=120, few_flows=10_000, few_epochs=40, to_the_end=True)
 # One that learns from another: flows are made anew for every batch, so none is learned by heart.
 DISTILLED = Recipe(learning_rate=1e-3, batch=128, epochs=20, few_flows=4_000, few_epochs=60, to_the_end=True)
 RECIPES = {"mamba": RECURRENT, "diffusion": REFINED}
