@@ -93,15 +93,15 @@ def chain_row(codec: Codec, parts: Split, context: markov.Context) -> dict[str, 
 def model_row(run: Path, codec: Codec, parts: Split) -> dict[str, Any]:
     """The best epoch of a run, measured anew from its weights."""
     model, trained_codec, config = checkpoint.load(run)
-    encoded = encode
+    reading = encode
     if isinstance(model, Diffusion):
         modes = Modes(codec, parts.train)
-        codec, encoded = modes.codec, modes.encode
+        codec, reading = modes.codec, modes.encode
     if trained_codec != codec:
         raise SystemExit(f"{run} was trained with another codec: its figures cannot be compared")
 
     def figures(flows: list[Flow]) -> dict[str, float]:
-        likelihood = nats_per_token(model, codec, flows, encoded=encoded)
+        likelihood = nats_per_token(model, codec, flows, encode=reading)
         return {"per_token": likelihood.per_token, "per_packet": likelihood.per_packet}
 
     return {

@@ -32,13 +32,13 @@ class Likelihood:
 
 @torch.no_grad()
 def nats_per_token(
-    model: Generator, codec: Codec, flows: Sequence[Flow], what: Objective = objective, encoded: Encode = encode
+    model: Generator, codec: Codec, flows: Sequence[Flow], what: Objective = objective, encode: Encode = encode
 ) -> Likelihood:
     """The likelihood of `flows` under `model`, with dropout off; the model is left as it was.
 
     what: whose nats, where a model does not learn the flows themselves
-    encoded: what it reads of flows, where that is not their labels and packets alone. One that is told their modes has
-             nothing to pay for these, and its nats are not to be compared with those of others.
+    encode: what it reads of flows, where that is not their labels and packets alone. One that is told their modes has
+            nothing to pay for these, and its nats are not to be compared with those of others.
     """
     if not flows:
         raise EdgegenError("there are no flows to measure a likelihood on")
@@ -47,7 +47,7 @@ def nats_per_token(
     device = model.tokens.device
     total, tokens = 0.0, 0
     for start in range(0, len(flows), BATCH):
-        losses, _ = what(model, codec, encoded(codec, flows[start : start + BATCH]).to(device))
+        losses, _ = what(model, codec, encode(codec, flows[start : start + BATCH]).to(device))
         total += losses.double().sum().item()
         tokens += len(losses)
     model.train(training)

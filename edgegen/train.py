@@ -131,7 +131,7 @@ def train(
             teaching or objective,
             modes.encode if modes else encode,
         )
-        if isinstance(model, Diffusion) and not teaching:
+        if modes and isinstance(model, Diffusion):
             model.know(codec, trainer.tokens)
         if progress:
             checkpoint.load_last(run, trainer.model, trainer.optimiser)

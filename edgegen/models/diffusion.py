@@ -174,9 +174,9 @@ class Diffusion(Generator):
     def read(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors (b, p, d) of the positions of sequences (b, length), and the mean squared error of the regression.
 
-        tokens: the first of each sequence is that of its mode.
-
         In training at random times; else at times that are the same at every call, so that losses can be compared.
+
+        tokens: the first of each sequence is that of its mode
         """
         b, p = len(tokens), self.config.steps
         generator = None if self.training else torch.Generator().manual_seed(0)
