@@ -174,7 +174,7 @@ def refined_logits(
     for start in range(0, len(tokens), stepper.width):
         numbers = np.arange(start, start + stepper.width, dtype=np.uint64) + np.uint64(request.first)
         labels = np.resize(tokens[start : start + stepper.width, 0], stepper.width)
-        modes = draw_modes(codec, request.seed, numbers, labels)
+        modes, _ = draw_modes(codec, request.seed, numbers, labels)
         stepper.start(noise(request.seed, numbers, stepper.noise_size))
         for position in range(refinements):
             logits = stepper.step(modes, np.full(stepper.width, position, np.int32))

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
 from edgegen.runtime.philox import TOKENS, words
+from edgegen.runtime.points import points
 from edgegen.runtime.request import Request
 from edgegen.runtime.sampling import best, draw, draw_modes, inverse, noise
 
@@ -74,67 +75,82 @@ def generate_tokens(codec: Codec, stepper: Stepper, request: Request, refinement
     refinements: how many steps make a whole flow; 0 where each makes one token
     """
     request.check(codec)
-    tokens = np.full((request.count, codec.length), PADDING, np.int32)
-    tokens[:, 0] = codec.label_base + request.label_indices(codec)
-    made = Sequences(tokens, np.zeros((request.count, codec.length), np.uint32))
+    loop = _Loop(codec, stepper, request)
     if refinements:
-        _refine(codec, stepper, request, refinements, made)
+        loop.refine(refinements)
     else:
-        _continue(codec, stepper, request, made)
-    return made
+        loop.go_on()
+    return Sequences(loop.tokens, loop.places)
 
 
-def _continue(codec: Codec, stepper: Stepper, request: Request, made: Sequences) -> None:
-    """Token by token. A row whose flow has ended takes the next; those beyond the last step token 0 at position 0."""
-    count, width, tokens = request.count, stepper.width, made.tokens
-    rows = np.arange(width)
-    flow = rows.copy()
-    position = np.zeros(width, np.int32)
-    waiting = width
-    while (active := flow < count).any():
-        current = np.zeros(width, np.int32)
-        current[active] = tokens[flow[active], position[active]]
-        logits = stepper.step(current, position)
-        position[active] += 1
-        for at in np.unique(position[active]):
-            group = rows[active & (position == at)]
-            _draw(codec, request, made, flow[group], int(at), logits[group])
-        forced = active & (position == codec.steps)
-        tokens[flow[forced], -1] = np.where(tokens[flow[forced], position[forced]] == codec.end, PADDING, codec.end)
-        for row in rows[active]:
-            if forced[row] or tokens[flow[row], position[row]] == codec.end:
-                flow[row], position[row], waiting = waiting, 0, waiting + 1
+class _Loop:
+    """Sequences in the making; the points say where each flow goes on from."""
 
+    def __init__(self, codec: Codec, stepper: Stepper, request: Request) -> None:
+        self.codec, self.stepper, self.request = codec, stepper, request
+        self.tokens = np.full((request.count, codec.length), PADDING, np.int32)
+        self.tokens[:, 0] = codec.label_base + request.label_indices(codec)
+        self.places = np.zeros((request.count, codec.length), np.uint32)
+        _, self.points = points(request.seed, self._numbers(np.arange(request.count)))
 
-def _refine(codec: Codec, stepper: Stepper, request: Request, refinements: int, made: Sequences) -> None:
-    """All tokens of a flow at once, out of noise that has been refined some times."""
-    width, tokens = stepper.width, made.tokens
-    for start in range(0, request.count, width):
-        flows = np.arange(start, min(start + width, request.count))
-        numbers = np.zeros(width, np.uint64)
-        numbers[: len(flows)] = flows.astype(np.uint64) + np.uint64(request.first)
-        current = np.zeros(width, np.int32)
-        current[: len(flows)] = draw_modes(codec, request.seed, numbers[: len(flows)], tokens[flows, 0])
-        stepper.start(noise(request.seed, numbers, stepper.noise_size))
-        for position in range(refinements):
-            logits = stepper.step(current, np.full(width, position, np.int32))
-        for at in range(1, codec.length):
-            going = flows[tokens[flows, at - 1] != codec.end]
-            flows = going[tokens[going, at - 1] != PADDING]
-            if at == codec.length - 1:
-                tokens[flows, at] = codec.end
-            elif len(flows):
-                _draw(codec, request, made, flows, at, logits[flows - start, at - 1])
+    def go_on(self) -> None:
+        """Token by token. A row whose flow has ended takes the next; with none left, it steps token 0 at position 0."""
+        codec, count, width, tokens = self.codec, self.request.count, self.stepper.width, self.tokens
+        rows = np.arange(width)
+        flow = rows.copy()
+        position = np.zeros(width, np.int32)
+        waiting = width
+        while (active := flow < count).any():
+            current = np.zeros(width, np.int32)
+            current[active] = tokens[flow[active], position[active]]
+            logits = self.stepper.step(current, position)
+            position[active] += 1
+            for at in np.unique(position[active]):
+                group = rows[active & (position == at)]
+                self._draw(flow[group], int(at), logits[group])
+            forced = active & (position == codec.steps)
+            tokens[flow[forced], -1] = np.where(tokens[flow[forced], position[forced]] == codec.end, PADDING, codec.end)
+            for row in rows[active]:
+                if forced[row] or tokens[flow[row], position[row]] == codec.end:
+                    flow[row], position[row], waiting = waiting, 0, waiting + 1
 
+    def refine(self, refinements: int) -> None:
+        """All tokens of a flow at once, out of noise that has been refined some times."""
+        codec, seed, width, tokens = self.codec, self.request.seed, self.stepper.width, self.tokens
+        for start in range(0, self.request.count, width):
+            flows = np.arange(start, min(start + width, self.request.count))
+            numbers = np.zeros(width, np.uint64)
+            numbers[: len(flows)] = self._numbers(flows)
+            current = np.zeros(width, np.int32)
+            modes, self.points[flows] = draw_modes(codec, seed, numbers[: len(flows)], tokens[flows, 0])
+            current[: len(flows)] = modes
+            self.stepper.start(noise(seed, numbers, self.stepper.noise_size))
+            for position in range(refinements):
+                logits = self.stepper.step(current, np.full(width, position, np.int32))
+            for at in range(1, codec.length):
+                going = flows[tokens[flows, at - 1] != codec.end]
+                flows = going[tokens[going, at - 1] != PADDING]
+                if at == codec.length - 1:
+                    tokens[flows, at] = codec.end
+                elif len(flows):
+                    self._draw(flows, at, logits[flows - start, at - 1])
 
-def _draw(codec: Codec, request: Request, made: Sequences, flows: Ints, at: int, logits: NDArray[np.float32]) -> None:
-    """The tokens at position `at` of `flows` (n,), from the logits (n, vocabulary)."""
-    low, high = codec.legal(at, request.min_packets)
-    if high - low == 1:
-        made.tokens[flows, at] = low
-        return
-    block = words(request.seed, flows.astype(np.uint64) + np.uint64(request.first), at, TOKENS)
-    legal, inverse_temperature = logits[:, low:high], inverse(request.temperature)
-    chosen = draw(legal, block[:, 0], inverse_temperature) if inverse_temperature else best(legal)
-    made.tokens[flows, at] = low + chosen
-    made.places[flows, at] = block[:, 1]
+    def _draw(self, flows: Ints, at: int, logits: NDArray[np.float32]) -> None:
+        """The tokens at position `at` of `flows` (n,), from the logits (n, vocabulary)."""
+        request = self.request
+        low, high = self.codec.legal(at, request.min_packets)
+        if high - low == 1:
+            self.tokens[flows, at] = low
+            return
+        block = words(request.seed, self._numbers(flows), at, TOKENS)
+        legal, inverse_temperature = logits[:, low:high], inverse(request.temperature)
+        if inverse_temperature:
+            chosen, self.points[flows] = draw(legal, self.points[flows], block[:, 0], inverse_temperature)
+        else:
+            chosen = best(legal)
+        self.tokens[flows, at] = low + chosen
+        self.places[flows, at] = block[:, 1]
+
+    def _numbers(self, flows: Ints) -> NDArray[np.uint64]:
+        """Of flows (n,) of the request, counted from its first."""
+        return flows.astype(np.uint64) + np.uint64(self.request.first)

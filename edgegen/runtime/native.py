@@ -15,7 +15,7 @@ from edgegen.runtime.engine import CHUNK
 from edgegen.runtime.loop import Sequences
 from edgegen.runtime.request import Request
 
-ABI = 4
+ABI = 5
 _POINTER = ctypes.c_void_p
 
 

@@ -13,7 +13,7 @@ KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 LOW = np.uint64(0xFFFFFFFF)
 HALF = np.uint64(32)
 
-TOKENS, LABELS, NOISE, MODES = 0, 1, 2, 3
+TOKENS, POINTS, NOISE = 0, 1, 2
 
 
 def philox(counter: ArrayLike, key: tuple[int, int]) -> NDArray[np.uint32]:

@@ -1,10 +1,9 @@
 """How a token is drawn from logits, exactly: the same bits here and in export/device/sample.c.
 
-Logits become integer weights through an exp of our own; a draw then is integer arithmetic, whose result does
-not depend on the order of a sum. The float part is a fixed sequence of IEEE float32 operations, none fused.
+Logits become integer weights through an exp of our own; a draw then is integer arithmetic (points.py), whose result
+does not depend on the order of a sum. The float part is a fixed sequence of IEEE float32 operations, none fused.
 """
 
-from collections.abc import Sequence
 from itertools import accumulate
 
 import numpy as np
@@ -12,7 +11,8 @@ from numpy.typing import NDArray
 
 from edgegen.codec import Codec
 from edgegen.errors import UsageError
-from edgegen.runtime.philox import LABELS, MODES, NOISE, words
+from edgegen.runtime.philox import HALF, NOISE, TOKENS, words
+from edgegen.runtime.points import Points, choose, points
 
 ONE = np.float32(1)
 LOG2_E = np.float32(1.44269502)
@@ -48,18 +48,17 @@ def weights(logits: NDArray[np.float32], inverse_temperature: np.float32) -> NDA
 
 
 def draw(
-    logits: NDArray[np.float32], uniforms: NDArray[np.uint32], inverse_temperature: np.float32
-) -> NDArray[np.int64]:
-    """For each row the index drawn: the first whose cumulative weight exceeds uniform * total / 2^32.
+    logits: NDArray[np.float32], at: Points, fresh: NDArray[np.uint32], inverse_temperature: np.float32
+) -> tuple[NDArray[np.int64], Points]:
+    """For each row the index drawn, and the point that the flow goes on from: see points.choose.
 
-    logits: (rows, legal); uniforms: (rows,). Where no logit is a number, the first token.
+    logits: (rows, legal); at: points (rows,); fresh: random words (rows,). Where no logit is a number, the first token.
     """
     cumulative = np.cumsum(weights(logits, inverse_temperature), axis=1, dtype=np.uint64)
-    u, total = uniforms.astype(np.uint64), cumulative[:, -1]
-    # uniform * total can exceed 64 bits; its upper part is exact in two.
-    threshold = u * (total >> np.uint64(32)) + (u * (total & np.uint64(0xFFFFFFFF)) >> np.uint64(32))
-    chosen = (cumulative <= threshold[:, None]).sum(axis=1)
-    return np.where(total > 0, chosen, 0)
+    some = cumulative[:, -1] > 0
+    chosen, left = np.zeros(len(logits), np.int64), at.copy()
+    chosen[some], left[some] = choose(cumulative[some], at[some], fresh[some])
+    return chosen, left
 
 
 def best(logits: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -80,38 +79,34 @@ def inverse(temperature: float) -> np.float32:
 
 
 def label_thresholds(codec: Codec) -> list[int]:
-    """(labels,), of the labels' shares."""
-    return thresholds([label.share for label in codec.labels])
-
-
-def thresholds(shares: Sequence[float]) -> list[int]:
-    """As many, rising: a draw u means the first whose threshold is above u, else the last."""
-    total = sum(shares)
-    return [min(int(share / total * 2**32), 2**32 - 1) for share in accumulate(shares)]
+    """(labels,), rising: the label of a point is the first whose threshold is above its upper half, else the last."""
+    shares = [label.share for label in codec.labels]
+    return [min(int(share / sum(shares) * 2**32), 2**32 - 1) for share in accumulate(shares)]
 
 
 def draw_labels(codec: Codec, seed: int, first: int, count: int) -> NDArray[np.int32]:
     """The labels (count,) of flows first .. first + count - 1, by their share of the training flows."""
-    u = words(seed, np.arange(count, dtype=np.uint64) + np.uint64(first), 0, LABELS)[:, 0]
-    return _first_above(label_thresholds(codec), u)
+    at, _ = points(seed, np.arange(count, dtype=np.uint64) + np.uint64(first))
+    rising = np.array(label_thresholds(codec)[:-1], np.uint64)
+    return np.searchsorted(rising, at >> HALF, side="right").astype(np.int32)
 
 
-def draw_modes(codec: Codec, seed: int, flows: NDArray[np.uint64], labels: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Token ids (n,) of the modes of flows (n,) with label tokens (n,), by their share of the label's training flows.
+def draw_modes(
+    codec: Codec, seed: int, flows: NDArray[np.uint64], labels: NDArray[np.int32]
+) -> tuple[NDArray[np.int32], Points]:
+    """Of flows (n,) with label tokens (n,) the token ids (n,) of their modes, and the points that they go on from.
 
-    A label without modes stays what it is.
+    Modes are drawn by their share of the label's training flows. A label without modes stays what it is.
     """
-    u, drawn = words(seed, flows, 0, MODES)[:, 0], labels.copy()
+    drawn, (_, at) = labels.copy(), points(seed, flows)
+    fresh = words(seed, flows, 0, TOKENS)[:, 0]
     for label in np.unique(labels).tolist():
         rows, index = labels == label, label - codec.label_base
-        if codec.labels[index].modes:
-            drawn[rows] = codec.mode_starts[index] + _first_above(thresholds(codec.labels[index].modes), u[rows])
-    return drawn
-
-
-def _first_above(rising: list[int], u: NDArray[np.uint32]) -> NDArray[np.int32]:
-    chosen = np.searchsorted(np.array(rising[:-1], np.uint64), u.astype(np.uint64), side="right")
-    return chosen.astype(np.int32)
+        if modes := codec.labels[index].modes:
+            cumulative = np.tile(np.cumsum(modes, dtype=np.uint64), (int(rows.sum()), 1))
+            chosen, at[rows] = choose(cumulative, at[rows], fresh[rows])
+            drawn[rows] = codec.mode_starts[index] + chosen
+    return drawn, at
 
 
 def noise(seed: int, flows: NDArray[np.uint64], size: int) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
  * edgegen_width, edgegen_open, edgegen_read, edgegen_close, edgegen_rows_new, edgegen_step, edgegen_state and
  * edgegen_rows_free, and reads edgegen_codec and edgegen_widths. */
 
-enum { ABI = 4 };
+enum { ABI = 5 };
 
 int edgegen_abi(void);
 

@@ -26,9 +26,9 @@ struct edgegen_codec {
     const int32_t *iat_edges_us;     /* (iat_bins + 1,), NULL where iat_bins is 0 */
     const char *const *label_names;  /* (labels,), UTF-8 */
     const int32_t *label_protos;     /* (labels,) 6, 17, or 0 where unknown */
-    const uint32_t *label_thresholds; /* (labels,) the first one above a draw is the label drawn, else the last */
+    const uint32_t *label_thresholds; /* (labels,) the first one above a point's upper half is its label, else the last */
     const int32_t *mode_starts;      /* (labels + 1,) token ids: the modes of label i are [i] .. [i + 1] - 1 */
-    const uint32_t *mode_thresholds; /* the same of the modes of each label in turn, NULL where there are none */
+    const uint32_t *mode_flows;      /* training flows of the modes of each label in turn, NULL where there are none */
 };
 extern const struct edgegen_codec edgegen_codec;
 

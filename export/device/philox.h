@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-enum edgegen_stream { EDGEGEN_TOKENS = 0, EDGEGEN_LABELS = 1, EDGEGEN_NOISE = 2, EDGEGEN_MODES = 3 };
+enum edgegen_stream { EDGEGEN_TOKENS = 0, EDGEGEN_POINTS = 1, EDGEGEN_NOISE = 2 };
 
 struct edgegen_block {
     uint32_t word[4];

@@ -11,10 +11,11 @@ enum { EDGEGEN_PADDING = -1 };
 /* A flow's sequence.
  *
  * number: the flow's, of which all its random numbers are a function, together with the seed
+ * point: where the flow goes on from (points.h); the flow's own is there from the start
  * tokens (length,): EDGEGEN_PADDING after <end>; the label's is there from the start
  * places (length,): where a token was drawn the second word of its block, else 0 */
 struct edgegen_sequence {
-    uint64_t number;
+    uint64_t number, point;
     int32_t *tokens;
     uint32_t *places;
 };
@@ -38,7 +39,7 @@ void edgegen_rows_free(struct edgegen_rows *rows);
 /* The smallest compiled width that holds `batch` rows, else the widest. */
 int edgegen_width(int64_t batch);
 
-/* Start a sequence, whose label is set, in a row. */
+/* Start a sequence, whose label and point are set, in a row. */
 void edgegen_rows_start(struct edgegen_rows *rows, int row, struct edgegen_sequence *sequence);
 
 /* The sequence in a row, NULL where there is none. */

@@ -6,6 +6,7 @@
 
 #include "model.h"
 #include "philox.h"
+#include "points.h"
 
 /* Independent maxima, and weights summed at a time: what a compiler makes vector instructions of. */
 enum { LANES = 16, BLOCK = 64 };
@@ -51,20 +52,20 @@ static uint32_t weight(float x) {
     return (uint32_t)(int32_t)y;
 }
 
-int32_t edgegen_draw(const float *restrict logits, int32_t legal, uint32_t uniform, float inverse_temperature,
-                     uint32_t *restrict weights) {
+int32_t edgegen_draw(const float *restrict logits, int32_t legal, uint64_t *restrict point, uint32_t fresh,
+                     float inverse_temperature, uint32_t *restrict weights) {
     const float top = greatest(logits, legal);
     for (int32_t i = 0; i < legal; i++) weights[i] = weight((logits[i] - top) * inverse_temperature);
     uint64_t total = 0;
     for (int32_t i = 0; i < legal; i += BLOCK) total += sum(weights + i, legal - i < BLOCK ? legal - i : BLOCK);
     if (total == 0) return 0;
-    /* uniform * total can exceed 64 bits; its upper part is exact in two. */
-    const uint64_t threshold = uniform * (total >> 32) + (uniform * (total & 0xFFFFFFFFu) >> 32);
-    uint64_t cumulative = 0;
+    const struct edgegen_stretched at = edgegen_stretch(*point, fresh, total);
+    uint64_t before = 0;
     int32_t i = 0;
-    for (uint32_t block; legal - i > BLOCK && cumulative + (block = sum(weights + i, BLOCK)) <= threshold; i += BLOCK)
-        cumulative += block;
-    while ((cumulative += weights[i]) <= threshold) i++;
+    for (uint32_t block; legal - i > BLOCK && before + (block = sum(weights + i, BLOCK)) <= at.whole; i += BLOCK)
+        before += block;
+    for (; before + weights[i] <= at.whole; i++) before += weights[i];
+    *point = edgegen_point_in(at, before, weights[i]);
     return i;
 }
 
@@ -88,22 +89,22 @@ void edgegen_noise(uint64_t seed, uint64_t flow, int32_t count, float *noise) {
     }
 }
 
-/* The first of `count` rising thresholds that is above a draw, else the last. */
-static int32_t first_above(const uint32_t *thresholds, int32_t count, uint32_t uniform) {
+int32_t edgegen_draw_label(uint64_t point) {
     int32_t i = 0;
-    while (i < count - 1 && thresholds[i] <= uniform) i++;
+    while (i < edgegen_codec.labels - 1 && edgegen_codec.label_thresholds[i] <= point >> 32) i++;
     return i;
 }
 
-int32_t edgegen_draw_label(uint64_t seed, uint64_t flow) {
-    const uint32_t uniform = edgegen_words(seed, flow, 0, EDGEGEN_LABELS).word[0];
-    return first_above(edgegen_codec.label_thresholds, edgegen_codec.labels, uniform);
-}
-
-int32_t edgegen_draw_mode(uint64_t seed, uint64_t flow, int32_t label) {
+int32_t edgegen_draw_mode(int32_t label, uint64_t *point, uint32_t fresh) {
     const int32_t *starts = &edgegen_codec.mode_starts[label - edgegen_codec.label_base];
     const int32_t count = starts[1] - starts[0];
     if (count == 0) return label;
-    const uint32_t uniform = edgegen_words(seed, flow, 0, EDGEGEN_MODES).word[0];
-    return starts[0] + first_above(&edgegen_codec.mode_thresholds[starts[0] - edgegen_codec.mode_starts[0]], count, uniform);
+    const uint32_t *flows = &edgegen_codec.mode_flows[starts[0] - edgegen_codec.mode_starts[0]];
+    uint64_t total = 0, before = 0;
+    for (int32_t i = 0; i < count; i++) total += flows[i];
+    const struct edgegen_stretched at = edgegen_stretch(*point, fresh, total);
+    int32_t i = 0;
+    for (; before + flows[i] <= at.whole; i++) before += flows[i];
+    *point = edgegen_point_in(at, before, flows[i]);
+    return starts[0] + i;
 }

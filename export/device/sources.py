@@ -4,10 +4,10 @@ from pathlib import Path
 
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
-from edgegen.runtime.sampling import label_thresholds, thresholds
+from edgegen.runtime.sampling import label_thresholds
 
 FOLDER = Path(__file__).parent
-ENGINE = ("philox.c", "sample.c", "rows.c", "stream.c")
+ENGINE = ("philox.c", "points.c", "sample.c", "rows.c", "stream.c")
 LIBRARY = tuple(FOLDER / name for name in (*ENGINE, "library.c"))
 FORMATS = ("flow.c", "json.c", "frames.c", "pcap.c", "output.c")
 REQUESTS = ("scan.c", "refusal.c", "turns.c", "asked.c", "pipe.c")
@@ -26,7 +26,7 @@ def codec_source(codec: Codec, vocabulary: int, refinements: int = 0) -> str:
     names = ", ".join(_string(label.name) for label in codec.labels)
     protos = ", ".join(str(label.proto or 0) for label in codec.labels)
     shares = ", ".join(f"{threshold}u" for threshold in label_thresholds(codec))
-    modes = [f"{threshold}u" for label in codec.labels if label.modes for threshold in thresholds(label.modes)]
+    modes = [f"{flows}u" for label in codec.labels for flows in label.modes]
     edges = ", ".join(map(str, codec.iat_edges_us))
     numbers = {
         "iat_bins": codec.iat_bins,
@@ -47,7 +47,7 @@ def codec_source(codec: Codec, vocabulary: int, refinements: int = 0) -> str:
         f"static const int32_t label_protos[] = {{{protos}}};",
         f"static const uint32_t label_thresholds[] = {{{shares}}};",
         f"static const int32_t mode_starts[] = {{{', '.join(map(str, codec.mode_starts))}}};",
-        *([f"static const uint32_t mode_thresholds[] = {{{', '.join(modes)}}};"] if modes else []),
+        *([f"static const uint32_t mode_flows[] = {{{', '.join(modes)}}};"] if modes else []),
         *([f"static const int32_t iat_edges_us[] = {{{edges}}};"] if edges else []),
         "const struct edgegen_codec edgegen_codec = {",
         *(f"    .{name} = {number}," for name, number in numbers.items()),
@@ -56,7 +56,7 @@ def codec_source(codec: Codec, vocabulary: int, refinements: int = 0) -> str:
         "    .label_protos = label_protos,",
         "    .label_thresholds = label_thresholds,",
         "    .mode_starts = mode_starts,",
-        f"    .mode_thresholds = {'mode_thresholds' if modes else 'NULL'},",
+        f"    .mode_flows = {'mode_flows' if modes else 'NULL'},",
         "};",
     ]
     return "\n".join(lines) + "\n"

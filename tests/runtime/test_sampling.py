@@ -6,14 +6,17 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from edgegen.errors import UsageError
+from edgegen.runtime.philox import TOKENS, words
+from edgegen.runtime.points import points
 from edgegen.runtime.sampling import best, draw, draw_labels, draw_modes, inverse, label_thresholds, weights
 
 LOGIT = st.floats(width=32, allow_nan=True, allow_infinity=True)
 LOGITS = st.lists(st.one_of(st.floats(-20, 20, width=32), LOGIT), min_size=1, max_size=70)
 TEMPERATURE = st.one_of(st.just(1.0), st.floats(0.01, 100))
-U32 = st.integers(0, 2**32 - 1)
+U32, U64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
 
 
 def test_weights_are_exp_to_the_last_bits() -> None:
@@ -25,29 +28,38 @@ def test_weights_are_exp_to_the_last_bits() -> None:
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_draws_have_the_probabilities_of_a_softmax(temperature: float) -> None:
     logits = np.float32([0.5, 2.0, -1.0, 1.0])
-    u = np.linspace(0, 2**32 - 1, 100_000).astype(np.uint32)
-    drawn = draw(np.tile(logits, (len(u), 1)), u, inverse(temperature))
+    at = np.arange(100_000, dtype=np.uint64) * np.uint64(2**64 // 100_000)
+    drawn, left = draw(np.tile(logits, (len(at), 1)), at, np.zeros(len(at), np.uint32), inverse(temperature))
     expected = np.exp(logits / temperature) / np.exp(logits / temperature).sum()
-    assert np.abs(np.bincount(drawn, minlength=4) / len(u) - expected).max() < 1e-4
+    assert np.abs(np.bincount(drawn, minlength=4) / len(at) - expected).max() < 1e-4
+    for token in range(4):
+        # What is left of the points of any token is spread over all of [0, 1) again.
+        count = int((drawn == token).sum())
+        assert np.abs(np.sort(left[drawn == token]) / 2**64 - np.linspace(0, 1, count)).max() < 2 / count
 
 
 @settings(max_examples=500)
-@given(LOGITS, U32, TEMPERATURE)
-@example([0.0, 1.7014118346046923e38], 0, 0.5)
-def test_c_draws_the_same_token(logits: list[float], u: int, temperature: float) -> None:
-    library = mock_host.load("small")
+@given(LOGITS, U64, U32, TEMPERATURE)
+@example([0.0, 1.7014118346046923e38], 0, 0, 0.5)
+@example([math.nan], 5, 7, 1.0)
+def test_c_draws_the_same_token(logits: list[float], at: int, fresh: int, temperature: float) -> None:
     row = np.array(logits, np.float32)
-    scratch = np.empty(len(row), np.uint32)
-    library.edgegen_draw.argtypes = [
-        ctypes.c_void_p,
-        ctypes.c_int32,
-        ctypes.c_uint32,
-        ctypes.c_float,
-        ctypes.c_void_p,
-    ]
-    by_c = library.edgegen_draw(row.ctypes.data, len(row), u, inverse(temperature), scratch.ctypes.data)
-    assert by_c == draw(row[None], np.array([u], np.uint32), inverse(temperature))[0]
+    chosen, left, scratch = draw_in_c(row, at, fresh, temperature)
+    expected = draw(row[None], np.array([at], np.uint64), np.array([fresh], np.uint32), inverse(temperature))
+    assert [chosen, left] == [expected[0][0], expected[1][0]]
     assert scratch.tolist() == weights(row[None], inverse(temperature))[0].tolist()
+
+
+def draw_in_c(row: NDArray[np.float32], at: int, fresh: int, temperature: float) -> tuple[int, int, NDArray[np.uint32]]:
+    """The token, the point that is left, and the weights."""
+    function = mock_host.load("small").edgegen_draw
+    pointer = ctypes.c_void_p
+    function.argtypes = [pointer, ctypes.c_int32, pointer, ctypes.c_uint32, ctypes.c_float, pointer]
+    point, scratch = ctypes.c_uint64(at), np.empty(len(row), np.uint32)
+    chosen = function(
+        row.ctypes.data, len(row), ctypes.addressof(point), fresh, inverse(temperature), scratch.ctypes.data
+    )
+    return chosen, point.value, scratch
 
 
 @given(LOGITS)
@@ -60,27 +72,26 @@ def test_c_takes_the_same_best_token(logits: list[float]) -> None:
 
 
 def test_c_draws_exactly_where_the_total_exceeds_32_bits() -> None:
-    library = mock_host.load("small")
     row = np.zeros(131_073, np.float32)
-    scratch = np.empty(len(row), np.uint32)
-    for u in (0, 1, 2**31, 2**32 - 1):
-        by_c = library.edgegen_draw(
-            row.ctypes.data_as(ctypes.c_void_p),
-            len(row),
-            ctypes.c_uint32(u),
-            ctypes.c_float(1),
-            scratch.ctypes.data_as(ctypes.c_void_p),
-        )
-        assert by_c == draw(row[None], np.array([u], np.uint32), np.float32(1))[0] == (u * len(row)) >> 32
+    for at in (0, 1, 2**63, 2**64 - 1):
+        for fresh in (0, 2**32 - 1):
+            chosen, left, _ = draw_in_c(row, at, fresh, 1)
+            expected = draw(row[None], np.array([at], np.uint64), np.array([fresh], np.uint32), np.float32(1))
+            assert [chosen, left] == [expected[0][0], expected[1][0]]
+            # In whole numbers of any size.
+            whole = at * len(row) * 2**20 + (fresh * len(row) * 2**20 >> 32)
+            assert chosen == whole >> 84
+            assert left == (whole - (chosen << 84)) >> 20
 
 
 def test_labels_are_drawn_by_share_and_in_c_alike() -> None:
     codec = mock_host.TIMES
     labels = draw_labels(codec, 5, 2**40, 20_000)
-    assert np.abs(np.bincount(labels) / len(labels) - [0.25, 0.5, 0.25]).max() < 0.01
+    assert np.abs(np.bincount(labels) - 20_000 * np.array([0.25, 0.5, 0.25])).max() < 10
     function = mock_host.load("times").edgegen_draw_label
-    function.argtypes = [ctypes.c_uint64, ctypes.c_uint64]
-    assert [function(5, 2**40 + i) for i in range(500)] == labels[:500].tolist()
+    function.argtypes = [ctypes.c_uint64]
+    at, _ = points(5, np.arange(500, dtype=np.uint64) + np.uint64(2**40))
+    assert [function(point) for point in at.tolist()] == labels[:500].tolist()
     assert label_thresholds(codec) == [2**30, 3 * 2**30, 2**32 - 1]
 
 
@@ -88,23 +99,29 @@ def test_modes_are_drawn_by_share_and_in_c_alike() -> None:
     codec = mock_host.REFINED
     flows = np.arange(20_000, dtype=np.uint64) + np.uint64(2**40)
     function = mock_host.load("refined").edgegen_draw_mode
-    function.argtypes = [ctypes.c_uint64, ctypes.c_uint64, ctypes.c_int32]
+    function.argtypes = [ctypes.c_int32, ctypes.c_void_p, ctypes.c_uint32]
+    fresh = words(5, flows[:500], 0, TOKENS)[:, 0].tolist()
+    starts = points(5, flows[:500])[1].tolist()
     drawn = (codec.label_base, [1]), (codec.mode_base, [5, 0, 2, 13]), (codec.size - 1, [1])
     for index, (low, shares) in enumerate(drawn):
         label = codec.label_base + index
-        modes = draw_modes(codec, 5, flows, np.full(len(flows), label, np.int32))
+        modes, left = draw_modes(codec, 5, flows, np.full(len(flows), label, np.int32))
         counts = np.bincount(modes - low, minlength=len(shares))
-        assert np.abs(counts / len(modes) - np.array(shares) / sum(shares)).max() < 0.01
+        assert np.abs(counts - len(modes) * np.array(shares) / sum(shares)).max() < 10
         assert counts[np.array(shares) == 0].sum() == 0
-        assert [function(5, int(flow), label) for flow in flows[:500]] == modes[:500].tolist()
+        at = [ctypes.c_uint64(start) for start in starts]
+        by_c = [function(label, ctypes.addressof(a), f) for a, f in zip(at, fresh, strict=True)]
+        assert by_c == modes[:500].tolist()
+        assert [a.value for a in at] == left[:500].tolist()
 
 
 def test_modes_of_many_labels_are_drawn_each_as_alone() -> None:
     codec, flows = mock_host.REFINED, np.arange(300, dtype=np.uint64)
     labels = codec.label_base + draw_labels(codec, 3, 0, 300)
-    together = draw_modes(codec, 3, flows, labels)
-    alone = [draw_modes(codec, 3, flows[i : i + 1], labels[i : i + 1])[0] for i in range(300)]
-    assert together.tolist() == alone
+    together, left = draw_modes(codec, 3, flows, labels)
+    alone = [draw_modes(codec, 3, flows[i : i + 1], labels[i : i + 1]) for i in range(300)]
+    assert together.tolist() == [modes[0] for modes, _ in alone]
+    assert left.tolist() == [at[0] for _, at in alone]
 
 
 @pytest.mark.parametrize("temperature", [-1.0, 0.001, 101.0, math.nan, math.inf])
