@@ -17,14 +17,16 @@ FALSE_POSITIVES = 0.01
 def copies(training: Arrays, held_out: Arrays, generated: Arrays) -> dict[str, float]:
     """Shares of flows whose lengths and directions are, packet by packet, a training flow's.
 
-    Real flows repeat each other, so the generator's share says something only beside the held-out flows'.
+    Real flows repeat each other, so the generator's share says something only beside the held-out flows'. The same of
+    lengths alone (`lengths_...`): whoever changes a training flow's directions or times still hands out its lengths.
     """
-    known = set(training.patterns())
-    rates = {
-        name: float(np.mean([pattern in known for pattern in flows.patterns()]))
-        for name, flows in (("copy_rate", generated), ("holdout_copy_rate", held_out))
-    }
-    return rates | {"copy_excess_points": 100 * (rates["copy_rate"] - rates["holdout_copy_rate"])}
+    found: dict[str, float] = {}
+    for prefix, directions in (("", True), ("lengths_", False)):
+        known = set(training.patterns(directions))
+        made, held = (float(np.mean([p in known for p in f.patterns(directions)])) for f in (generated, held_out))
+        found |= {f"{prefix}copy_rate": made, f"{prefix}holdout_copy_rate": held}
+        found[f"{prefix}copy_excess_points"] = 100 * (made - held)
+    return found
 
 
 def nearest(training: Arrays, held_out: Arrays, generated: Arrays, seed: int = 0) -> dict[str, float]:

@@ -1,5 +1,7 @@
 """Privacy: a copying generator is found out, an honest one is not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from toy import table
@@ -16,6 +18,14 @@ def test_copies_are_counted() -> None:
     assert found["copy_rate"] == pytest.approx(0.5, abs=0.03)
     assert found["holdout_copy_rate"] < 0.03
     assert found["copy_excess_points"] == pytest.approx(100 * (found["copy_rate"] - found["holdout_copy_rate"]))
+
+
+def test_lengths_are_given_away_whatever_the_directions() -> None:
+    turned = replace(TRAINING, dir=1 - TRAINING.dir)
+    found = copies(TRAINING, HELD_OUT, turned)
+    assert found["copy_rate"] < 0.03
+    assert found["lengths_copy_rate"] == 1
+    assert found["lengths_holdout_copy_rate"] < 0.1
 
 
 def test_who_copies_lies_nearer_to_training_flows() -> None:
