@@ -31,6 +31,13 @@ from edgegen.trainer import ADAPTED, FRESH, RECIPES, REFINED, Schedule
 EPOCHS = 8
 
 
+def test_the_help_names_the_epochs_of_the_recipes() -> None:
+    said = " ".join(CliRunner().invoke(app, ["train", "--help"]).output.split())
+    mamba, diffusion = RECIPES["mamba"], RECIPES["diffusion"]
+    assert f"none: {FRESH.epochs}, of few flows {FRESH.few_epochs}; Mamba {mamba.epochs} or {mamba.few_epochs}" in said
+    assert f"diffusion {diffusion.epochs} or {diffusion.few_epochs}." in said
+
+
 def write_flows(path: Path, labels: tuple[str, ...] = ("dns", "web"), count: int = 600) -> Path:
     """A table of flows with sizes and times that a model can learn."""
     draw = random.Random(0)
