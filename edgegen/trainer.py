@@ -48,7 +48,7 @@ class Recipe:
 
 
 # A model from nothing: few flows are learned by heart before a long schedule ends.
-FRESH = Recipe(learning_rate=2e-3, batch=64, epochs=18, few_flows=10_000, few_epochs=12)
+FRESH = Recipe(learning_rate=2e-3, batch=64, epochs=18, few_flows=10_000, few_epochs=16)
 # Mamba, which learns faster: on a longer schedule it knows its flows by heart before the rate has come down.
 RECURRENT = replace(FRESH, epochs=12, few_epochs=8)
 # One that knows other labels already.

@@ -22,7 +22,7 @@ def train(
     epochs: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Passes over the flows; none: 18, of few flows 12; Mamba 12 or 8, diffusion 120 or 40."
+            min=1, help="Passes over the flows; none: 18, of few flows 16; Mamba 12 or 8, diffusion 120 or 40."
         ),
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Time after which to be done.")] = None,
