@@ -17,8 +17,6 @@ MOST, MOST_LAYERS = 2**20, 256
 FROM_ZERO = ("packet_base", "max_pl", "modes")
 COARSE_BYTES = 32
 VOCABULARY_MULTIPLE = 64
-# Share of packets that training reads by direction and bin alone, so that fewer flows are learned by heart.
-COARSE_ONLY = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +104,12 @@ class Generator(nn.Module, ABC):
 
     The table is `tokens + coarse`, where the coarse part is shared by all packet tokens of one direction and
     one 32-byte bin of payload length: what is learned of 517 bytes then also holds for 520.
+
+    coarse_only_share: of the packets that training reads by direction and bin alone, so that fewer flows are learned by
+                       heart
     """
+
+    coarse_only_share = 0.2
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -131,7 +134,7 @@ class Generator(nn.Module, ABC):
         """Which of some tokens training shows by their bin alone: a share of the packets, others each time."""
         packet = tokens - self.config.packet_base
         packets = (packet >= 0) & (packet < len(self.get_buffer("coarse_of_packet")))
-        return packets & (torch.rand(tokens.shape, device=tokens.device) < COARSE_ONLY)
+        return packets & (torch.rand(tokens.shape, device=tokens.device) < self.coarse_only_share)
 
     def fold(self) -> None:
         """Make the table one parameter, for export: the outputs stay the same."""

@@ -10,7 +10,6 @@ from edgegen import models
 from edgegen.codec import Codec, Label
 from edgegen.errors import UsageError
 from edgegen.flow import Flow
-from edgegen.models.base import COARSE_ONLY
 from edgegen.models.diffusion import TRAINING_NOISE, Diffusion, noise
 from edgegen.models.kinds import trust
 from edgegen.runtime import sampling
@@ -74,7 +73,7 @@ def test_training_shows_some_packets_by_their_bin_alone(model: Diffusion) -> Non
     assert torch.equal(model.shown(codes[others], others), codes[others])
     shown = model.shown(codes[packets], packets)
     coarse = (shown != codes[packets]).any(2)
-    assert coarse.float().mean().item() == pytest.approx(COARSE_ONLY, abs=0.01)
+    assert coarse.float().mean().item() == pytest.approx(model.coarse_only_share, abs=0.01)
     here, beside, across = (shown[coarse[:, i], i] for i in range(3))
     torch.testing.assert_close(here, beside[:1].expand_as(here))
     assert not torch.isclose(here[0], across[0]).any()

@@ -6,7 +6,6 @@ import torch
 from edgegen import models
 from edgegen.codec import Codec, Label
 from edgegen.errors import EdgegenError, UsageError
-from edgegen.models import base
 
 CODEC = Codec((Label("dns", 0.5), Label("web", 0.5)), max_packets=6)
 PARAMETERS = {"tiny": (180_000, 230_000), "base": (1_900_000, 2_100_000)}
@@ -44,13 +43,13 @@ def test_training_hides_exact_lengths_and_nothing_else(arch: str, monkeypatch: p
     def alike(other: torch.Tensor) -> bool:
         return torch.allclose(model.read(tokens)[0], model.read(other)[0], atol=1e-4)
 
-    monkeypatch.setattr(base, "COARSE_ONLY", 1.0)
+    monkeypatch.setattr(model, "coarse_only_share", 1.0)
     assert not alike(same_bins)
     model.train()
     assert alike(same_bins)
     assert not alike(another_bin)
     assert not alike(another_label)
-    monkeypatch.setattr(base, "COARSE_ONLY", 0.0)
+    monkeypatch.setattr(model, "coarse_only_share", 0.0)
     trained = model.read(tokens)[0]
     torch.testing.assert_close(trained, model.eval().read(tokens)[0])
 
