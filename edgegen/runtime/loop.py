@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError
 from edgegen.runtime.philox import TOKENS, words
-from edgegen.runtime.points import points
+from edgegen.runtime.points import first_cells
 from edgegen.runtime.request import Request
 from edgegen.runtime.sampling import best, draw, draw_modes, inverse, noise
 
@@ -84,14 +84,14 @@ def generate_tokens(codec: Codec, stepper: Stepper, request: Request, refinement
 
 
 class _Loop:
-    """Sequences in the making; the points say where each flow goes on from."""
+    """Sequences in the making, and the cells from which they go on."""
 
     def __init__(self, codec: Codec, stepper: Stepper, request: Request) -> None:
         self.codec, self.stepper, self.request = codec, stepper, request
         self.tokens = np.full((request.count, codec.length), PADDING, np.int32)
         self.tokens[:, 0] = codec.label_base + request.label_indices(codec)
         self.places = np.zeros((request.count, codec.length), np.uint32)
-        _, self.points = points(request.seed, self._numbers(np.arange(request.count)))
+        self.cells = first_cells(request.seed, self._numbers(np.arange(request.count)))
 
     def go_on(self) -> None:
         """Token by token. A row whose flow has ended takes the next; with none left, it steps token 0 at position 0."""
@@ -122,7 +122,7 @@ class _Loop:
             numbers = np.zeros(width, np.uint64)
             numbers[: len(flows)] = self._numbers(flows)
             current = np.zeros(width, np.int32)
-            modes, self.points[flows] = draw_modes(codec, seed, numbers[: len(flows)], tokens[flows, 0])
+            modes, self.cells[flows] = draw_modes(codec, seed, numbers[: len(flows)], tokens[flows, 0])
             current[: len(flows)] = modes
             self.stepper.start(noise(seed, numbers, self.stepper.noise_size))
             for position in range(refinements):
@@ -145,7 +145,7 @@ class _Loop:
         block = words(request.seed, self._numbers(flows), at, TOKENS)
         legal, inverse_temperature = logits[:, low:high], inverse(request.temperature)
         if inverse_temperature:
-            chosen, self.points[flows] = draw(legal, self.points[flows], block[:, 0], inverse_temperature)
+            chosen, self.cells[flows] = draw(legal, self.cells[flows], block[:, 0], inverse_temperature)
         else:
             chosen = best(legal)
         self.tokens[flows, at] = low + chosen

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from edgegen.codec import Codec
 from edgegen.errors import UsageError
 from edgegen.runtime.philox import HALF, NOISE, TOKENS, words
-from edgegen.runtime.points import Points, choose, points
+from edgegen.runtime.points import Cells, choose, first_cells, label_points
 
 ONE = np.float32(1)
 LOG2_E = np.float32(1.44269502)
@@ -48,16 +48,16 @@ def weights(logits: NDArray[np.float32], inverse_temperature: np.float32) -> NDA
 
 
 def draw(
-    logits: NDArray[np.float32], at: Points, fresh: NDArray[np.uint32], inverse_temperature: np.float32
-) -> tuple[NDArray[np.int64], Points]:
-    """For each row the index drawn, and the point that the flow goes on from: see points.choose.
+    logits: NDArray[np.float32], cells: Cells, fresh: NDArray[np.uint32], inverse_temperature: np.float32
+) -> tuple[NDArray[np.int64], Cells]:
+    """For each row the index drawn, and the cell from which the flow goes on: see points.choose.
 
-    logits: (rows, legal); at: points (rows,); fresh: random words (rows,). Where no logit is a number, the first token.
+    logits: (rows, legal); cells: (rows, 2); fresh: random words (rows,). Where no logit is a number, the first token.
     """
     cumulative = np.cumsum(weights(logits, inverse_temperature), axis=1, dtype=np.uint64)
     some = cumulative[:, -1] > 0
-    chosen, left = np.zeros(len(logits), np.int64), at.copy()
-    chosen[some], left[some] = choose(cumulative[some], at[some], fresh[some])
+    chosen, left = np.zeros(len(logits), np.int64), cells.copy()
+    chosen[some], left[some] = choose(cumulative[some], cells[some], fresh[some])
     return chosen, left
 
 
@@ -86,27 +86,27 @@ def label_thresholds(codec: Codec) -> list[int]:
 
 def draw_labels(codec: Codec, seed: int, first: int, count: int) -> NDArray[np.int32]:
     """The labels (count,) of flows first .. first + count - 1, by their share of the training flows."""
-    at, _ = points(seed, np.arange(count, dtype=np.uint64) + np.uint64(first))
+    at = label_points(seed, np.arange(count, dtype=np.uint64) + np.uint64(first))
     rising = np.array(label_thresholds(codec)[:-1], np.uint64)
     return np.searchsorted(rising, at >> HALF, side="right").astype(np.int32)
 
 
 def draw_modes(
     codec: Codec, seed: int, flows: NDArray[np.uint64], labels: NDArray[np.int32]
-) -> tuple[NDArray[np.int32], Points]:
-    """Of flows (n,) with label tokens (n,) the token ids (n,) of their modes, and the points that they go on from.
+) -> tuple[NDArray[np.int32], Cells]:
+    """Of flows (n,) with label tokens (n,) the token ids (n,) of their modes, and the cells (n, 2) they go on from.
 
     Modes are drawn by their share of the label's training flows. A label without modes stays what it is.
     """
-    drawn, (_, at) = labels.copy(), points(seed, flows)
+    drawn, cells = labels.copy(), first_cells(seed, flows)
     fresh = words(seed, flows, 0, TOKENS)[:, 0]
     for label in np.unique(labels).tolist():
         rows, index = labels == label, label - codec.label_base
         if modes := codec.labels[index].modes:
             cumulative = np.tile(np.cumsum(modes, dtype=np.uint64), (int(rows.sum()), 1))
-            chosen, at[rows] = choose(cumulative, at[rows], fresh[rows])
+            chosen, cells[rows] = choose(cumulative, cells[rows], fresh[rows])
             drawn[rows] = codec.mode_starts[index] + chosen
-    return drawn, at
+    return drawn, cells
 
 
 def noise(seed: int, flows: NDArray[np.uint64], size: int) -> NDArray[np.float32]:

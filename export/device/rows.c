@@ -89,7 +89,7 @@ static int32_t draw(struct edgegen_rows *rows, struct edgegen_sequence *sequence
     sequence->places[position] = block.word[1];
     const int32_t chosen = controls->temperature == 0
                                ? edgegen_best(logits + low, count)
-                               : edgegen_draw(logits + low, count, &sequence->point, block.word[0],
+                               : edgegen_draw(logits + low, count, &sequence->cell, block.word[0],
                                               1.0f / controls->temperature, rows->weights);
     return sequence->tokens[position] = low + chosen;
 }
@@ -147,7 +147,7 @@ static int32_t prepare(struct edgegen_rows *rows, int32_t count, const struct ed
         if (rows->positions[row] == 0) {
             struct edgegen_sequence *sequence = rows->sequences[row];
             const uint32_t fresh = edgegen_words(controls->seed, sequence->number, 0, EDGEGEN_TOKENS).word[0];
-            rows->tokens[row] = edgegen_draw_mode(sequence->tokens[0], &sequence->point, fresh);
+            rows->tokens[row] = edgegen_draw_mode(sequence->tokens[0], &sequence->cell, fresh);
             edgegen_noise(controls->seed, sequence->number, (int32_t)(bytes / sizeof(float)),
                           (float *)(codes + (size_t)row * bytes));
         }

@@ -6,16 +6,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "points.h"
+
 enum { EDGEGEN_PADDING = -1 };
 
 /* A flow's sequence.
  *
  * number: the flow's, of which all its random numbers are a function, together with the seed
- * point: where the flow goes on from (points.h); the flow's own is there from the start
+ * cell: that from which the flow goes on (points.h); the first is there from the start
  * tokens (length,): EDGEGEN_PADDING after <end>; the label's is there from the start
  * places (length,): where a token was drawn the second word of its block, else 0 */
 struct edgegen_sequence {
-    uint64_t number, point;
+    uint64_t number;
+    struct edgegen_cell cell;
     int32_t *tokens;
     uint32_t *places;
 };
@@ -39,7 +42,7 @@ void edgegen_rows_free(struct edgegen_rows *rows);
 /* The smallest compiled width that holds `batch` rows, else the widest. */
 int edgegen_width(int64_t batch);
 
-/* Start a sequence, whose label and point are set, in a row. */
+/* Start a sequence, whose label and cell are set, in a row. */
 void edgegen_rows_start(struct edgegen_rows *rows, int row, struct edgegen_sequence *sequence);
 
 /* The sequence in a row, NULL where there is none. */

@@ -6,7 +6,6 @@
 
 #include "model.h"
 #include "philox.h"
-#include "points.h"
 
 /* Independent maxima, and weights summed at a time: what a compiler makes vector instructions of. */
 enum { LANES = 16, BLOCK = 64 };
@@ -52,20 +51,20 @@ static uint32_t weight(float x) {
     return (uint32_t)(int32_t)y;
 }
 
-int32_t edgegen_draw(const float *restrict logits, int32_t legal, uint64_t *restrict point, uint32_t fresh,
+int32_t edgegen_draw(const float *restrict logits, int32_t legal, struct edgegen_cell *restrict cell, uint32_t fresh,
                      float inverse_temperature, uint32_t *restrict weights) {
     const float top = greatest(logits, legal);
     for (int32_t i = 0; i < legal; i++) weights[i] = weight((logits[i] - top) * inverse_temperature);
     uint64_t total = 0;
     for (int32_t i = 0; i < legal; i += BLOCK) total += sum(weights + i, legal - i < BLOCK ? legal - i : BLOCK);
     if (total == 0) return 0;
-    const struct edgegen_stretched at = edgegen_stretch(*point, fresh, total);
+    const uint64_t stretched = edgegen_stretch(*cell, fresh, total), threshold = stretched / cell->of;
     uint64_t before = 0;
     int32_t i = 0;
-    for (uint32_t block; legal - i > BLOCK && before + (block = sum(weights + i, BLOCK)) <= at.whole; i += BLOCK)
+    for (uint32_t block; legal - i > BLOCK && before + (block = sum(weights + i, BLOCK)) <= threshold; i += BLOCK)
         before += block;
-    for (; before + weights[i] <= at.whole; i++) before += weights[i];
-    *point = edgegen_point_in(at, before, weights[i]);
+    for (; before + weights[i] <= threshold; i++) before += weights[i];
+    *cell = edgegen_cell_in(*cell, stretched, before, weights[i], total);
     return i;
 }
 
@@ -95,16 +94,16 @@ int32_t edgegen_draw_label(uint64_t point) {
     return i;
 }
 
-int32_t edgegen_draw_mode(int32_t label, uint64_t *point, uint32_t fresh) {
+int32_t edgegen_draw_mode(int32_t label, struct edgegen_cell *cell, uint32_t fresh) {
     const int32_t *starts = &edgegen_codec.mode_starts[label - edgegen_codec.label_base];
     const int32_t count = starts[1] - starts[0];
     if (count == 0) return label;
     const uint32_t *flows = &edgegen_codec.mode_flows[starts[0] - edgegen_codec.mode_starts[0]];
     uint64_t total = 0, before = 0;
     for (int32_t i = 0; i < count; i++) total += flows[i];
-    const struct edgegen_stretched at = edgegen_stretch(*point, fresh, total);
+    const uint64_t stretched = edgegen_stretch(*cell, fresh, total), threshold = stretched / cell->of;
     int32_t i = 0;
-    for (; before + flows[i] <= at.whole; i++) before += flows[i];
-    *point = edgegen_point_in(at, before, flows[i]);
+    for (; before + flows[i] <= threshold; i++) before += flows[i];
+    *cell = edgegen_cell_in(*cell, stretched, before, flows[i], total);
     return starts[0] + i;
 }

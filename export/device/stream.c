@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "model.h"
-#include "points.h"
 #include "sample.h"
 
 /* Flows may finish out of order: as many for each row are kept until their turn comes. A flow that takes longest holds
@@ -52,10 +51,10 @@ static struct slot *claim(struct edgegen_stream *stream) {
     sequence->number = request->first + (uint64_t)i;
     for (int64_t k = 0; k < length; k++) sequence->tokens[k] = EDGEGEN_PADDING;
     memset(sequence->places, 0, (size_t)length * sizeof *sequence->places);
-    const struct edgegen_points points = edgegen_points(request->controls.seed, sequence->number);
-    const int32_t label = request->label_count ? request->labels[sequence->number % (uint64_t)request->label_count]
-                                               : edgegen_draw_label(points.label);
-    sequence->point = points.flow;
+    const uint64_t seed = request->controls.seed, number = sequence->number;
+    const int32_t label = request->label_count ? request->labels[number % (uint64_t)request->label_count]
+                                               : edgegen_draw_label(edgegen_label_point(seed, number));
+    sequence->cell = edgegen_first_cell(seed, number);
     sequence->tokens[0] = edgegen_codec.label_base + label;
     return slot;
 }

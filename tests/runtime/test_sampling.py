@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from edgegen.errors import UsageError
 from edgegen.runtime.philox import TOKENS, words
-from edgegen.runtime.points import points
+from edgegen.runtime.points import first_cells, label_points
 from edgegen.runtime.sampling import best, draw, draw_labels, draw_modes, inverse, label_thresholds, weights
 
 LOGIT = st.floats(width=32, allow_nan=True, allow_infinity=True)
 LOGITS = st.lists(st.one_of(st.floats(-20, 20, width=32), LOGIT), min_size=1, max_size=70)
 TEMPERATURE = st.one_of(st.just(1.0), st.floats(0.01, 100))
-U32, U64 = st.integers(0, 2**32 - 1), st.integers(0, 2**64 - 1)
+U32 = st.integers(0, 2**32 - 1)
+CELL = st.integers(1, 4096).flatmap(lambda of: st.tuples(st.integers(0, of - 1), st.just(of))).map(list)
 
 
 def test_weights_are_exp_to_the_last_bits() -> None:
@@ -28,38 +29,38 @@ def test_weights_are_exp_to_the_last_bits() -> None:
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
 def test_draws_have_the_probabilities_of_a_softmax(temperature: float) -> None:
     logits = np.float32([0.5, 2.0, -1.0, 1.0])
-    at = np.arange(100_000, dtype=np.uint64) * np.uint64(2**64 // 100_000)
-    drawn, left = draw(np.tile(logits, (len(at), 1)), at, np.zeros(len(at), np.uint32), inverse(temperature))
+    cells = np.tile(np.array([0, 1], np.uint64), (100_000, 1))
+    fresh = np.linspace(0, 2**32 - 1, len(cells)).astype(np.uint32)
+    drawn, left = draw(np.tile(logits, (len(cells), 1)), cells, fresh, inverse(temperature))
     expected = np.exp(logits / temperature) / np.exp(logits / temperature).sum()
-    assert np.abs(np.bincount(drawn, minlength=4) / len(at) - expected).max() < 1e-4
-    for token in range(4):
-        # What is left of the points of any token is spread over all of [0, 1) again.
-        count = int((drawn == token).sum())
-        assert np.abs(np.sort(left[drawn == token]) / 2**64 - np.linspace(0, 1, count)).max() < 2 / count
+    assert np.abs(np.bincount(drawn, minlength=4) / len(cells) - expected).max() < 1e-4
+    assert left.tolist() == cells.tolist()
 
 
 @settings(max_examples=500)
-@given(LOGITS, U64, U32, TEMPERATURE)
-@example([0.0, 1.7014118346046923e38], 0, 0, 0.5)
-@example([math.nan], 5, 7, 1.0)
-def test_c_draws_the_same_token(logits: list[float], at: int, fresh: int, temperature: float) -> None:
+@given(LOGITS, CELL, U32, TEMPERATURE)
+@example([0.0, 1.7014118346046923e38], [0, 1], 0, 0.5)
+@example([math.nan], [5, 4096], 7, 1.0)
+def test_c_draws_the_same_token(logits: list[float], cell: list[int], fresh: int, temperature: float) -> None:
     row = np.array(logits, np.float32)
-    chosen, left, scratch = draw_in_c(row, at, fresh, temperature)
-    expected = draw(row[None], np.array([at], np.uint64), np.array([fresh], np.uint32), inverse(temperature))
-    assert [chosen, left] == [expected[0][0], expected[1][0]]
+    chosen, left, scratch = draw_in_c(row, cell, fresh, temperature)
+    expected = draw(row[None], np.array([cell], np.uint64), np.array([fresh], np.uint32), inverse(temperature))
+    assert [chosen, left] == [expected[0][0], expected[1][0].tolist()]
     assert scratch.tolist() == weights(row[None], inverse(temperature))[0].tolist()
 
 
-def draw_in_c(row: NDArray[np.float32], at: int, fresh: int, temperature: float) -> tuple[int, int, NDArray[np.uint32]]:
-    """The token, the point that is left, and the weights."""
+def draw_in_c(
+    row: NDArray[np.float32], cell: list[int], fresh: int, temperature: float
+) -> tuple[int, list[int], NDArray[np.uint32]]:
+    """The token, the cell that is left, and the weights."""
     function = mock_host.load("small").edgegen_draw
     pointer = ctypes.c_void_p
     function.argtypes = [pointer, ctypes.c_int32, pointer, ctypes.c_uint32, ctypes.c_float, pointer]
-    point, scratch = ctypes.c_uint64(at), np.empty(len(row), np.uint32)
+    left, scratch = (ctypes.c_uint32 * 2)(*cell), np.empty(len(row), np.uint32)
     chosen = function(
-        row.ctypes.data, len(row), ctypes.addressof(point), fresh, inverse(temperature), scratch.ctypes.data
+        row.ctypes.data, len(row), ctypes.addressof(left), fresh, inverse(temperature), scratch.ctypes.data
     )
-    return chosen, point.value, scratch
+    return chosen, list(left), scratch
 
 
 @given(LOGITS)
@@ -73,15 +74,12 @@ def test_c_takes_the_same_best_token(logits: list[float]) -> None:
 
 def test_c_draws_exactly_where_the_total_exceeds_32_bits() -> None:
     row = np.zeros(131_073, np.float32)
-    for at in (0, 1, 2**63, 2**64 - 1):
-        for fresh in (0, 2**32 - 1):
-            chosen, left, _ = draw_in_c(row, at, fresh, 1)
-            expected = draw(row[None], np.array([at], np.uint64), np.array([fresh], np.uint32), np.float32(1))
-            assert [chosen, left] == [expected[0][0], expected[1][0]]
-            # In whole numbers of any size.
-            whole = at * len(row) * 2**20 + (fresh * len(row) * 2**20 >> 32)
-            assert chosen == whole >> 84
-            assert left == (whole - (chosen << 84)) >> 20
+    for cell in ([0, 1], [0, 4096], [4095, 4096]):
+        for fresh in (0, 1, 2**31, 2**32 - 1):
+            chosen, left, _ = draw_in_c(row, cell, fresh, 1)
+            expected = draw(row[None], np.array([cell], np.uint64), np.array([fresh], np.uint32), np.float32(1))
+            assert [chosen, left] == [expected[0][0], expected[1][0].tolist()]
+            assert chosen == (cell[0] * len(row) * 2**20 + (fresh * len(row) * 2**20 >> 32)) // (cell[1] * 2**20)
 
 
 def test_labels_are_drawn_by_share_and_in_c_alike() -> None:
@@ -90,7 +88,7 @@ def test_labels_are_drawn_by_share_and_in_c_alike() -> None:
     assert np.abs(np.bincount(labels) - 20_000 * np.array([0.25, 0.5, 0.25])).max() < 10
     function = mock_host.load("times").edgegen_draw_label
     function.argtypes = [ctypes.c_uint64]
-    at, _ = points(5, np.arange(500, dtype=np.uint64) + np.uint64(2**40))
+    at = label_points(5, np.arange(500, dtype=np.uint64) + np.uint64(2**40))
     assert [function(point) for point in at.tolist()] == labels[:500].tolist()
     assert label_thresholds(codec) == [2**30, 3 * 2**30, 2**32 - 1]
 
@@ -101,7 +99,7 @@ def test_modes_are_drawn_by_share_and_in_c_alike() -> None:
     function = mock_host.load("refined").edgegen_draw_mode
     function.argtypes = [ctypes.c_int32, ctypes.c_void_p, ctypes.c_uint32]
     fresh = words(5, flows[:500], 0, TOKENS)[:, 0].tolist()
-    starts = points(5, flows[:500])[1].tolist()
+    starts = first_cells(5, flows[:500]).tolist()
     drawn = (codec.label_base, [1]), (codec.mode_base, [5, 0, 2, 13]), (codec.size - 1, [1])
     for index, (low, shares) in enumerate(drawn):
         label = codec.label_base + index
@@ -109,10 +107,10 @@ def test_modes_are_drawn_by_share_and_in_c_alike() -> None:
         counts = np.bincount(modes - low, minlength=len(shares))
         assert np.abs(counts - len(modes) * np.array(shares) / sum(shares)).max() < 10
         assert counts[np.array(shares) == 0].sum() == 0
-        at = [ctypes.c_uint64(start) for start in starts]
-        by_c = [function(label, ctypes.addressof(a), f) for a, f in zip(at, fresh, strict=True)]
+        cells = [(ctypes.c_uint32 * 2)(*start) for start in starts]
+        by_c = [function(label, ctypes.addressof(cell), f) for cell, f in zip(cells, fresh, strict=True)]
         assert by_c == modes[:500].tolist()
-        assert [a.value for a in at] == left[:500].tolist()
+        assert [list(cell) for cell in cells] == left[:500].tolist()
 
 
 def test_modes_of_many_labels_are_drawn_each_as_alone() -> None:
@@ -121,7 +119,7 @@ def test_modes_of_many_labels_are_drawn_each_as_alone() -> None:
     together, left = draw_modes(codec, 3, flows, labels)
     alone = [draw_modes(codec, 3, flows[i : i + 1], labels[i : i + 1]) for i in range(300)]
     assert together.tolist() == [modes[0] for modes, _ in alone]
-    assert left.tolist() == [at[0] for _, at in alone]
+    assert left.tolist() == [cells[0].tolist() for _, cells in alone]
 
 
 @pytest.mark.parametrize("temperature", [-1.0, 0.001, 101.0, math.nan, math.inf])
