@@ -91,8 +91,7 @@ def test_engines_that_differ_in_the_last_bits_part_seldom() -> None:
         by_other, two = choose(np.cumsum(other, axis=1).astype(np.uint64), two, fresh)
         same = chosen == by_other
         assert same.mean() > 0.995
-        one, two = one[same][:20_000], two[same][:20_000]
-        one, two = (np.resize(cells, (20_000, 2)) for cells in (one, two))
+        one, two = (np.resize(cells[same], (20_000, 2)) for cells in (one, two))
 
 
 def test_flows_begin_as_often_as_they_are_likely_to() -> None:
