@@ -2,11 +2,12 @@
 
 model.safetensors   weights of the epoch with the lowest validation loss
 config.json         the model's sizes, the codec, and where they come from
-last.safetensors    weights and optimiser after the last whole epoch
+last.safetensors    weights and optimisers after the last whole epoch
 """
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torch.optim import Optimizer
 
 from edgegen import models
 from edgegen.codec import Codec
@@ -69,29 +71,31 @@ def read_config(run: Path) -> dict[str, Any]:
     return config
 
 
-def save_last(run: Path, model: Generator, optimiser: torch.optim.Optimizer, progress: dict[str, Any]) -> None:
+def save_last(run: Path, model: Generator, optimisers: Sequence[Optimizer], progress: dict[str, Any]) -> None:
     """Write everything `load_last` needs to go on; `progress` is any JSON."""
     tensors = {f"model.{name}": tensor for name, tensor in model.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{name}": tensor for name, tensor in state.items()}
+    for which, optimiser in enumerate(optimisers):
+        for index, state in optimiser.state_dict()["state"].items():
+            tensors |= {f"optimiser.{which}.{index}.{name}": tensor for name, tensor in state.items()}
     _write_tensors(run / LAST, tensors, {"progress": json.dumps(progress)})
 
 
-def load_last(run: Path, model: Generator, optimiser: torch.optim.Optimizer) -> None:
-    """Set model and optimiser to where `save_last` left them."""
+def load_last(run: Path, model: Generator, optimisers: Sequence[Optimizer]) -> None:
+    """Set model and optimisers to where `save_last` left them."""
     weights: dict[str, Tensor] = {}
-    states: dict[int, dict[str, Tensor]] = {}
+    states: list[dict[int, dict[str, Tensor]]] = [{} for _ in optimisers]
     try:
         for name, tensor in load_file(run / LAST).items():
             kind, rest = name.split(".", 1)
             if kind == "model":
                 weights[rest] = tensor
             else:
-                index, field = rest.split(".")
-                states.setdefault(int(index), {})[field] = tensor
+                which, index, field = rest.split(".")
+                states[int(which)].setdefault(int(index), {})[field] = tensor
         model.load_state_dict(weights)
-        optimiser.load_state_dict(optimiser.state_dict() | {"state": states})
-    except (SafetensorError, RuntimeError, ValueError) as error:
+        for optimiser, state in zip(optimisers, states, strict=True):
+            optimiser.load_state_dict(optimiser.state_dict() | {"state": state})
+    except (SafetensorError, RuntimeError, ValueError, IndexError) as error:
         raise EdgegenError(f"{run / LAST} is damaged: remove the run and train it again") from error
 
 

@@ -134,7 +134,7 @@ def train(
         if modes and isinstance(model, Diffusion):
             model.know(codec, trainer.tokens)
         if progress:
-            checkpoint.load_last(run, trainer.model, trainer.optimiser)
+            checkpoint.load_last(run, trainer.model, trainer.optimisers)
             trainer.history, trainer.best = progress["history"], progress["best"]
         provenance = settings | {
             "flows": len(flows),
@@ -166,7 +166,7 @@ def train(
             )
             # Last: what was not written before a kill is written again with the epoch that is gone over again.
             state = {"settings": settings, "history": trainer.history, "best": trainer.best}
-            checkpoint.save_last(run, trainer.model, trainer.optimiser, state)
+            checkpoint.save_last(run, trainer.model, trainer.optimisers, state)
             if trainer.over() or time.monotonic() - said >= PAUSE:
                 said = time.monotonic()
                 say(_line(trainer.history[-1], epochs, hold_out, improved))

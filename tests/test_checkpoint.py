@@ -124,10 +124,10 @@ def test_last_brings_back_weights_optimiser_and_progress(tmp_path: Path, model: 
     model(torch.zeros(1, 4, dtype=torch.int64)).sum().backward()
     optimiser.step()
     assert checkpoint.read_progress(tmp_path) is None
-    checkpoint.save_last(tmp_path, model, optimiser, {"history": [1.5]})
+    checkpoint.save_last(tmp_path, model, [optimiser], {"history": [1.5]})
     other = models.create(model.config)
     other_optimiser = torch.optim.AdamW(other.parameters())
-    checkpoint.load_last(tmp_path, other, other_optimiser)
+    checkpoint.load_last(tmp_path, other, [other_optimiser])
     assert checkpoint.read_progress(tmp_path) == {"history": [1.5]}
     for left, right in zip(model.parameters(), other.parameters(), strict=True):
         assert torch.equal(left, right)
@@ -136,7 +136,7 @@ def test_last_brings_back_weights_optimiser_and_progress(tmp_path: Path, model: 
     with pytest.raises(EdgegenError, match="is damaged"):
         checkpoint.read_progress(tmp_path)
     with pytest.raises(EdgegenError, match="is damaged"):
-        checkpoint.load_last(tmp_path, other, other_optimiser)
+        checkpoint.load_last(tmp_path, other, [other_optimiser])
 
 
 def test_a_full_disk_leaves_the_old_weights(run: Path, model: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
