@@ -50,8 +50,8 @@ class Recipe:
         return self.few_epochs if flows < self.few_flows else self.epochs
 
 
-# A model from nothing: flows are learned by heart before a long schedule ends.
-FRESH = Recipe(learning_rate=2e-3, batch=64, epochs=12, few_flows=10_000, few_epochs=12, muon=True)
+# A model from nothing: few flows are learned by heart before a long schedule ends.
+FRESH = Recipe(learning_rate=2e-3, batch=64, epochs=12, few_flows=10_000, few_epochs=10, muon=True)
 # Mamba, which learns as fast by AdamW, and of few flows faster: it knows them by heart before the rate has come down.
 RECURRENT = replace(FRESH, few_epochs=8, muon=False)
 # One that knows other labels already.

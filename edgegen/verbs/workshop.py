@@ -21,7 +21,7 @@ def train(
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Passes over the flows; none: 12, of few flows Mamba 8; diffusion 120 or 40."),
+        typer.Option(min=1, help="Passes over the flows; none: 12, of few flows 10, Mamba 8; diffusion 120 or 40."),
     ] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="Time after which to be done.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="The same seed trains the same weights.")] = 0,
