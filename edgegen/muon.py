@@ -50,20 +50,24 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(x: Tensor) -> Tensor:
     """The matrices x (b, n, m), n <= m, with their singular values brought to between 0.68 and 1.14.
 
-    Values under a thousandth of the root of all their squares stay smaller. All iterations but the first are on x x',
-    (n, n), for every factor of them is a polynomial of it: less work than on x where m is larger.
+    Values under a thousandth of the root of all their squares stay smaller. Every factor is a polynomial of x x', (n, n):
+    they are multiplied first, which is less work than to iterate on x where m is larger.
     """
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
     square = x @ x.mT
-    product: Tensor | None = None
-    for i in range(ITERATIONS):
-        factor = torch.baddbmm(square, square, square, beta=B, alpha=C)
-        factor.diagonal(dim1=1, dim2=2).add_(A)
-        product = factor if product is None else product @ factor
-        if i < ITERATIONS - 1:
-            square = factor @ square @ factor
-    assert product is not None
+    factor = product = _factor(square)
+    for _ in range(ITERATIONS - 1):
+        square = factor @ square @ factor
+        factor = _factor(square)
+        product = product @ factor
     return product @ x
+
+
+def _factor(square: Tensor) -> Tensor:
+    """What one iteration multiplies x by, from x x'."""
+    factor = torch.baddbmm(square, square, square, beta=B, alpha=C)
+    factor.diagonal(dim1=1, dim2=2).add_(A)
+    return factor
 
 
 def _wide(matrix: Tensor) -> Tensor:
