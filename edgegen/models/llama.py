@@ -100,7 +100,7 @@ class Llama(Autoregressive):
     """The model; `step` keeps a key and a value (batch, slots, d) for each layer."""
 
     config: LlamaConfig
-    # By AdamW, forests learn as much from its flows on mobile40 and quic5 as with 0.2, and fewer repeat a training flow.
+    # By AdamW, forests learn as much from its flows as with 0.2, and fewer of them repeat a training flow.
     coarse_only_share = 0.3
 
     def __init__(self, config: LlamaConfig) -> None:
