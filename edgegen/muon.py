@@ -50,7 +50,7 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(x: Tensor) -> Tensor:
     """The matrices x (b, n, m), n <= m, with their singular values brought to between 0.68 and 1.14.
 
-    Values under a thousandth of the root of all their squares stay smaller. Each factor is a polynomial of x x', (n, n):
+    Values under a thousandth of the root of all their squares stay smaller. Factors are polynomials of x x', (n, n):
     they are multiplied first, which is less work than to iterate on x where m is larger.
     """
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-7)
