@@ -51,10 +51,10 @@ class Distillation:
         made.load_state_dict(self.teacher.state_dict())
         return made
 
-    def __call__(self, model: Generator, codec: Codec, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, model: Generator, codec: Codec, tokens: Tensor, near: float) -> tuple[Tensor, Tensor]:
         """Nats of the teacher's tokens, of those that were a choice, and the squared error of what was expected.
 
-        tokens: (batch, time), of which the labels are read
+        tokens: (batch, time), of which the labels are read; near: see losses_of
         """
         assert isinstance(model, Diffusion)
         teacher, label = self.teacher.to(tokens.device), tokens[:, 0]
@@ -68,7 +68,7 @@ class Distillation:
         codes = teacher.codes()[made[:, 1:-1].clamp(min=0).where(made[:, 1:-1] != PAD, codec.end)].flatten(1)
         vectors, expectations = model.path(mode, start)
         error = torch.stack([F.mse_loss(expected, codes) for expected in expectations]).mean()
-        return torch.cat([losses for _, losses in losses_of(vectors, model.table(), codec, made)]), error
+        return torch.cat([losses for _, losses in losses_of(vectors, model.table(), codec, made, near)]), error
 
 
 def draw(model: Generator, codec: Codec, label: Tensor, vectors: Tensor, generator: torch.Generator | None) -> Tensor:

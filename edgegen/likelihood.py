@@ -47,7 +47,7 @@ def nats_per_token(
     device = model.tokens.device
     total, tokens = 0.0, 0
     for start in range(0, len(flows), BATCH):
-        losses, _ = what(model, codec, encode(codec, flows[start : start + BATCH]).to(device))
+        losses, _ = what(model, codec, encode(codec, flows[start : start + BATCH]).to(device), 0.0)
         total += losses.double().sum().item()
         tokens += len(losses)
     model.train(training)

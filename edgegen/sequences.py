@@ -13,8 +13,11 @@ from edgegen.models import Generator
 
 PAD = -1
 
-# (model, codec, tokens) -> nats of every token that was a choice, and what else is to be made small.
-Objective = Callable[[Generator, Codec, Tensor], tuple[Tensor, Tensor]]
+# Lengths this far from each other are alike: half of a coarse bin.
+NEAR_BYTES = 16
+
+# (model, codec, tokens, near: see losses_of) -> nats of every token that was a choice, and what else is made small.
+Objective = Callable[[Generator, Codec, Tensor, float], tuple[Tensor, Tensor]]
 # Flows as what a model reads.
 Encode = Callable[[Codec, Sequence[Flow]], Tensor]
 
@@ -48,11 +51,11 @@ def nats(model: Generator, codec: Codec, tokens: Tensor) -> Tensor:
     return objective(model, codec, tokens)[0]
 
 
-def objective(model: Generator, codec: Codec, tokens: Tensor) -> tuple[Tensor, Tensor]:
-    """What training makes small: the nats, and what else the model has to learn."""
+def objective(model: Generator, codec: Codec, tokens: Tensor, near: float = 0.0) -> tuple[Tensor, Tensor]:
+    """What training makes small: the nats, and what else the model has to learn; near: see losses_of."""
     tokens = _cut(tokens)
     hidden, besides = model.read(tokens)
-    return torch.cat([losses for _, losses in losses_of(hidden, model.table(), codec, tokens)]), besides
+    return torch.cat([losses for _, losses in losses_of(hidden, model.table(), codec, tokens, near)]), besides
 
 
 def nats_of_each(model: Generator, codec: Codec, tokens: Tensor) -> Tensor:
@@ -69,8 +72,14 @@ def _cut(tokens: Tensor) -> Tensor:
     return tokens[:, : int((tokens != PAD).sum(1).max())]
 
 
-def losses_of(hidden: Tensor, table: Tensor, codec: Codec, tokens: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Sequence and -log p of every token that was a choice, those with the same legal tokens together."""
+def losses_of(
+    hidden: Tensor, table: Tensor, codec: Codec, tokens: Tensor, near: float = 0.0
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Sequence and -log p of every token that was a choice, those with the same legal tokens together.
+
+    near: the share of a packet that is taken for another of its direction and about its length, any within NEAR_BYTES:
+          label smoothing (Szegedy et al. 2016), but over what may well be instead
+    """
     longest = tokens.shape[1]
     for (low, high), positions in choices(codec).items():
         within = torch.tensor([p for p in positions if p < longest], device=tokens.device)
@@ -78,6 +87,23 @@ def losses_of(hidden: Tensor, table: Tensor, codec: Codec, tokens: Tensor) -> It
             continue
         targets = tokens[:, within]
         real = targets != PAD
-        logits = F.linear(hidden[:, within - 1][real], table[low:high])
-        losses = F.cross_entropy(logits.float(), targets[real] - low, reduction="none")
+        logits = F.linear(hidden[:, within - 1][real], table[low:high]).float()
+        losses = F.cross_entropy(logits, targets[real] - low, reduction="none")
+        if near and high > codec.packet_base:
+            losses = losses + near * _above_near(logits, targets[real], low, codec)
         yield real.nonzero()[:, 0], losses
+
+
+def _above_near(logits: Tensor, targets: Tensor, low: int, codec: Codec) -> Tensor:
+    """(n,) the logit of each packet less the mean of those near it, itself among them; 0 for what is no packet.
+
+    logits: (n, legal), the first of token `low`; targets: (n,) token ids
+    """
+    packet = targets - codec.packet_base
+    offsets = torch.arange(-NEAR_BYTES, NEAR_BYTES + 1, device=targets.device)
+    length = (packet % (codec.max_pl + 1)).unsqueeze(1) + offsets
+    near = (length >= 0) & (length <= codec.max_pl) & (targets < codec.end).unsqueeze(1)
+    # What is not near is read from where the target is, and counts for nothing.
+    at = (targets - low).unsqueeze(1)
+    apart = logits.gather(1, at) - logits.gather(1, at + offsets * near)
+    return (apart * near).sum(1) / near.sum(1).clamp(min=1)

@@ -34,6 +34,7 @@ class Recipe:
     """How to train: the highest learning rate, flows of a batch, epochs of many flows and of fewer than few_flows.
 
     muon:       blocks learn by Muon, not by AdamW
+    near:       share of packets taken for others of about their length (sequences.losses_of) at first; at last none is
     to_the_end: goes through the whole schedule and keeps the last epoch, whatever the validation loss says
     """
 
@@ -43,6 +44,7 @@ class Recipe:
     few_flows: int
     few_epochs: int
     muon: bool = False
+    near: float = 0.0
     to_the_end: bool = False
 
     def epochs_of(self, flows: int) -> int:
@@ -51,11 +53,11 @@ class Recipe:
 
 
 # A model from nothing: few flows are learned by heart before a long schedule ends.
-FRESH = Recipe(learning_rate=2e-3, batch=64, epochs=12, few_flows=10_000, few_epochs=10, muon=True)
+FRESH = Recipe(learning_rate=2e-3, batch=64, epochs=12, few_flows=10_000, few_epochs=10, muon=True, near=0.12)
 # Mamba, whose loss Muon did not lower on quic5, and which knows few flows by heart sooner.
-RECURRENT = replace(FRESH, few_epochs=8, muon=False)
+RECURRENT = replace(FRESH, few_epochs=8, muon=False, near=0.0)
 # One that knows other labels already.
-ADAPTED = Recipe(learning_rate=1e-3, batch=32, epochs=8, few_flows=0, few_epochs=8)
+ADAPTED = Recipe(learning_rate=1e-3, batch=32, epochs=8, few_flows=0, few_epochs=8, near=0.12)
 # One that refines whole flows: an epoch shows it each of them at one time of many, and the loss, a mean over all times,
 # does not say which of two models makes the better flows. Of few flows, one that goes on for longer repeats even those
 # that it has seen once an epoch.
@@ -142,7 +144,7 @@ class Trainer:
                 progress = self.schedule.progress(step, before + time.monotonic() - started)
                 if progress >= 1.0:
                     break
-                losses = self.update(batch, self.schedule.learning_rate(progress))
+                losses = self.update(batch, progress)
                 total, count = total + losses.sum().item(), count + len(losses)
                 bar.update(task, completed=progress, description=f"epoch {number + 1}, loss {total / count:.4f}")
         if not math.isfinite(total):
@@ -171,13 +173,14 @@ class Trainer:
         batches = torch.cat(sorted_windows).split(self.recipe.batch)
         return [batches[i] for i in torch.randperm(len(batches))]
 
-    def update(self, batch: Tensor, learning_rate: float) -> Tensor:
-        """One step of the optimisers; the losses of the batch's tokens."""
+    def update(self, batch: Tensor, progress: float) -> Tensor:
+        """One step of the optimisers when a share of the training is over; the losses of the batch's tokens."""
         for optimiser in self.optimisers:
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate
+                group["lr"] = self.schedule.learning_rate(progress)
+        near = self.recipe.near * (1 - progress)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            losses, besides = self.objective(self.model, self.codec, self.tokens[batch].to(self.device))
+            losses, besides = self.objective(self.model, self.codec, self.tokens[batch].to(self.device), near)
         self.model.zero_grad()
         (losses.mean() + besides).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)

@@ -69,7 +69,7 @@ def test_a_student_makes_in_one_refinement_what_its_teacher_makes(
     beginner = distillation.student().eval()
     beginner.refine_in(1)
     with torch.no_grad():
-        begun, learned = (distillation(each, codec, tokens)[0].mean() for each in (beginner, model))
+        begun, learned = (distillation(each, codec, tokens, 0.0)[0].mean() for each in (beginner, model))
     assert learned < 0.9 * begun
     assert losses[-1] < losses[0]
     assert config["provenance"]["distill"] == "run"
@@ -98,9 +98,9 @@ def test_the_same_losses_again_unless_it_trains(teacher: Path) -> None:
     distillation = Distillation(teacher)
     model, codec = distillation.student(), distillation.codec
     tokens = torch.full((5, 1), codec.label_base)
-    evaluated = [distillation(model.eval(), codec, tokens)[0] for _ in range(2)]
+    evaluated = [distillation(model.eval(), codec, tokens, 0.0)[0] for _ in range(2)]
     assert torch.equal(*evaluated)
-    assert not torch.equal(evaluated[0], distillation(model.train(), codec, tokens)[0])
+    assert not torch.equal(evaluated[0], distillation(model.train(), codec, tokens, 0.0)[0])
 
 
 @torch.no_grad()

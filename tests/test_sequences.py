@@ -8,7 +8,7 @@ from edgegen.codec import Codec, Label
 from edgegen.errors import EdgegenError
 from edgegen.flow import Flow
 from edgegen.likelihood import nats_per_token
-from edgegen.sequences import PAD, encode, nats
+from edgegen.sequences import NEAR_BYTES, PAD, encode, nats, objective
 
 LABELS = (Label("dns", 0.5), Label("web", 0.5))
 FLOWS = [
@@ -54,6 +54,33 @@ def test_nats_are_a_softmax_over_the_legal_tokens(times: bool) -> None:
                 legal = logits[position - 1, low:high].log_softmax(-1)
                 expected.append(-legal[sequence[position] - low].item())
     losses = nats(model, codec, tokens)
+    torch.testing.assert_close(losses.sort().values, torch.tensor(expected).sort().values, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("times", [True, False])
+@torch.no_grad()
+def test_a_share_of_a_packet_goes_to_those_of_about_its_length(times: bool) -> None:
+    """Against the slow way: the whole distribution that is aimed at, for one packet at a time."""
+    codec = codec_of(times)
+    flows = [*FLOWS, Flow("dns", [3, codec.max_pl], [0, 0], [0.0, 0.0]), Flow("web", [1, 1], [0, 1], [0.0, 0.0])]
+    model, tokens = model_of(codec), encode(codec, flows)
+    expected = []
+    for flow in flows:
+        sequence = codec.encode(flow)
+        logits = model(torch.tensor([sequence[:-1]])[:, : codec.steps])[0]
+        for position in range(1, len(sequence)):
+            low, high = codec.legal(position)
+            if high - low > 1:
+                aim = torch.zeros(high - low)
+                aim[sequence[position] - low] = 1.0
+                if codec.packet_base <= sequence[position] < codec.end:
+                    direction, pl = divmod(sequence[position] - codec.packet_base, codec.max_pl + 1)
+                    first, last = max(0, pl - NEAR_BYTES), min(codec.max_pl, pl + NEAR_BYTES)
+                    start = codec.packet_base - low + direction * (codec.max_pl + 1)
+                    aim *= 0.9
+                    aim[start + first : start + last + 1] += 0.1 / (last - first + 1)
+                expected.append(-(aim * logits[position - 1, low:high].log_softmax(-1)).sum().item())
+    losses, _ = objective(model, codec, tokens, 0.1)
     torch.testing.assert_close(losses.sort().values, torch.tensor(expected).sort().values, atol=1e-4, rtol=0)
 
 
