@@ -127,8 +127,7 @@ def _feed(source: Source, mtu: int, writer: "Connection[list[Frame] | Exception,
     os.nice(NICENESS)
     batch: list[Frame] = []
     size = 0
-    # Without a reader nobody is left to say anything to.
-    with suppress(BrokenPipeError):
+    try:
         try:
             for frame in frames(_ahead(source.flows()), mtu):
                 batch.append(frame)
@@ -141,6 +140,10 @@ def _feed(source: Source, mtu: int, writer: "Connection[list[Frame] | Exception,
             writer.send([])
         except (EdgegenError, ModuleNotFoundError) as error:
             writer.send(error)
+    except BrokenPipeError:
+        # Without a reader nobody is left to say anything to. The thread that makes flows may be within the engine,
+        # which an orderly end would take apart under it.
+        os._exit(1)
 
 
 def _ahead(flows: Iterator[Flow]) -> Iterator[Flow]:
