@@ -1,5 +1,7 @@
 """Token tensors and the loss over legal tokens."""
 
+from collections.abc import Iterator
+
 import pytest
 import torch
 
@@ -27,6 +29,17 @@ def model_of(codec: Codec) -> models.Generator:
     return models.create(models.configure("llama", "tiny", codec)).eval()
 
 
+def choices_of(model: models.Generator, codec: Codec, flows: list[Flow]) -> Iterator[tuple[int, int, torch.Tensor]]:
+    """The slow way, one position at a time: each token that was a choice, the first legal one, and all legal logits."""
+    for flow in flows:
+        sequence = codec.encode(flow)
+        logits = model(torch.tensor([sequence[:-1]])[:, : codec.steps])[0]
+        for position in range(1, len(sequence)):
+            low, high = codec.legal(position)
+            if high - low > 1:
+                yield sequence[position], low, logits[position - 1, low:high]
+
+
 @pytest.mark.parametrize("times", [True, False])
 def test_padding_follows_the_end(times: bool) -> None:
     codec = codec_of(times)
@@ -41,18 +54,10 @@ def test_padding_follows_the_end(times: bool) -> None:
 @pytest.mark.parametrize("times", [True, False])
 @torch.no_grad()
 def test_nats_are_a_softmax_over_the_legal_tokens(times: bool) -> None:
-    """Against the slow way: all logits, the illegal ones masked, one position at a time."""
     codec = codec_of(times)
     model, tokens = model_of(codec), encode(codec, FLOWS)
-    expected = []
-    for flow in FLOWS:
-        sequence = codec.encode(flow)
-        logits = model(torch.tensor([sequence[:-1]])[:, : codec.steps])[0]
-        for position in range(1, len(sequence)):
-            low, high = codec.legal(position)
-            if high - low > 1:
-                legal = logits[position - 1, low:high].log_softmax(-1)
-                expected.append(-legal[sequence[position] - low].item())
+    made = choices_of(model, codec, FLOWS)
+    expected = [-logits.log_softmax(-1)[token - low].item() for token, low, logits in made]
     losses = nats(model, codec, tokens)
     torch.testing.assert_close(losses.sort().values, torch.tensor(expected).sort().values, atol=1e-4, rtol=0)
 
@@ -65,21 +70,16 @@ def test_a_share_of_a_packet_goes_to_those_of_about_its_length(times: bool) -> N
     flows = [*FLOWS, Flow("dns", [3, codec.max_pl], [0, 0], [0.0, 0.0]), Flow("web", [1, 1], [0, 1], [0.0, 0.0])]
     model, tokens = model_of(codec), encode(codec, flows)
     expected = []
-    for flow in flows:
-        sequence = codec.encode(flow)
-        logits = model(torch.tensor([sequence[:-1]])[:, : codec.steps])[0]
-        for position in range(1, len(sequence)):
-            low, high = codec.legal(position)
-            if high - low > 1:
-                aim = torch.zeros(high - low)
-                aim[sequence[position] - low] = 1.0
-                if codec.packet_base <= sequence[position] < codec.end:
-                    direction, pl = divmod(sequence[position] - codec.packet_base, codec.max_pl + 1)
-                    first, last = max(0, pl - NEAR_BYTES), min(codec.max_pl, pl + NEAR_BYTES)
-                    start = codec.packet_base - low + direction * (codec.max_pl + 1)
-                    aim *= 0.9
-                    aim[start + first : start + last + 1] += 0.1 / (last - first + 1)
-                expected.append(-(aim * logits[position - 1, low:high].log_softmax(-1)).sum().item())
+    for token, low, logits in choices_of(model, codec, flows):
+        aim = torch.zeros(len(logits))
+        aim[token - low] = 1.0
+        if codec.packet_base <= token < codec.end:
+            direction, pl = divmod(token - codec.packet_base, codec.max_pl + 1)
+            first, last = max(0, pl - NEAR_BYTES), min(codec.max_pl, pl + NEAR_BYTES)
+            start = codec.packet_base - low + direction * (codec.max_pl + 1)
+            aim *= 0.9
+            aim[start + first : start + last + 1] += 0.1 / (last - first + 1)
+        expected.append(-(aim * logits.log_softmax(-1)).sum().item())
     losses, _ = objective(model, codec, tokens, 0.1)
     torch.testing.assert_close(losses.sort().values, torch.tensor(expected).sort().values, atol=1e-4, rtol=0)
 
