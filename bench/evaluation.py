@@ -68,8 +68,10 @@ def table_of(result: dict[str, Any]) -> Table:
         "pl / floor",
         "transitions / floor",
         "dir",
-        "F1",
+        "F1, picked",
+        "as they come",
         "copies, of lengths",
+        "of picked",
         "membership",
         "gap at 10",
     )
@@ -81,15 +83,18 @@ def table_of(result: dict[str, Any]) -> Table:
             row["subject"]["name"],
             *_fidelity(fidelity, fidelity),
             f"{utility['macro_f1']:.3f}",
+            f"{utility['as_they_come']['macro_f1']:.3f}",
             _copies(privacy),
+            _copies(privacy["picked"]),
             f"{privacy['membership_auc']:.3f}" if "membership_auc" in privacy else "-",
             _gap(row["augmentation"]),
         )
     floor = {name.removesuffix("_floor"): value for name, value in fidelity.items() if name.endswith("_floor")}
-    table.add_row("real flows", *_fidelity(floor, fidelity), f"{utility['real_macro_f1']:.3f}", "", "", "")
+    table.add_row("real flows", *_fidelity(floor, fidelity), f"{utility['real_macro_f1']:.3f}", *[""] * 5)
     for name, baseline in fidelity["baselines"].items():
         f1 = f"{utility['baselines'][name]['macro_f1']:.3f}"
-        table.add_row(name, *_fidelity(baseline, fidelity), f1, _copies(privacy["baselines"][name]), "", "")
+        copies = _copies(privacy["baselines"][name])
+        table.add_row(name, *_fidelity(baseline, fidelity), f1, "", copies, *[""] * 3)
     return table
 
 

@@ -69,6 +69,7 @@ app = typer.Typer(
 data_app = typer.Typer(help=data.__doc__, no_args_is_help=True)
 data_app.command("import")(data.data_import)
 data_app.command("info")(data.data_info)
+data_app.command("pick")(data.data_pick)
 app.add_typer(data_app, name="data")
 # In the order of --help.
 for verb in (

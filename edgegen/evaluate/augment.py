@@ -8,6 +8,7 @@ import numpy as np
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.evaluate.arrays import Ints, arrays, flows_of
 from edgegen.evaluate.baselines import copy
+from edgegen.evaluate.pick import draw_picked
 from edgegen.evaluate.subject import Subject
 from edgegen.evaluate.transforms import transform
 from edgegen.flow import AddedFlow, Flow
@@ -36,13 +37,13 @@ def wanted(flows: Sequence[Flow], labels: Sequence[str], per_label: int | None, 
 
 
 def from_generator(flows: Sequence[Flow], subject: Subject, counts: Ints, seed: int) -> list[AddedFlow]:
-    """`flows`, then those that a generator adds; raises EdgegenError where it does not know a label."""
+    """`flows`, then those that a generator adds, picked out of more; EdgegenError where it does not know a label."""
     labels = sorted({flow.label for flow in flows})
     if unknown := [label for label in labels if label not in subject.labels]:
         raise EdgegenError(
             f"{subject.name} does not know the label {unknown[0]}: train it on these flows, or leave it out"
         )
-    return _weighted(flows, flows_of(subject.draw(labels, counts, seed)))
+    return _weighted(flows, flows_of(draw_picked(subject, labels, counts, seed)))
 
 
 def from_transform(flows: Sequence[Flow], name: str, counts: Ints, seed: int) -> list[AddedFlow]:

@@ -13,6 +13,7 @@ from edgegen.evaluate.arrays import Arrays, Ints
 from edgegen.evaluate.baselines import BASELINES, USUAL
 from edgegen.evaluate.distributions import QUANTITIES, histogram, transitions
 from edgegen.evaluate.fidelity import TIMED, by_label, fidelity
+from edgegen.evaluate.pick import AMONG, draw_picked, picked
 from edgegen.evaluate.real import Real, counts
 from edgegen.evaluate.subject import Subject
 
@@ -21,7 +22,6 @@ MOST_LIKELIHOODS = 40_000  # flows times labels
 # Seeds of flows for fidelity and for privacy; those for classifiers are 0, 1, ...
 FIDELITY_SEED, PRIVACY_SEED, AUGMENTATION_SEED, MORE_SEED = 1_000, 2_000, 3_000, 4_000
 MORE, MORE_SEEDS = 1_000, 2  # generated flows of a label, and sets of them
-AMONG = 8  # generated flows out of which one is picked for its likeness
 
 Say = Callable[[str], None]
 
@@ -83,12 +83,16 @@ def shapes(subject: Subject, real: Real) -> dict[str, Any]:
 
 
 def synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:
-    """Classifiers that saw generated flows only, beside those that saw as many real ones, on held-out real flows."""
+    """Classifiers that saw generated flows only, beside those that saw as many real ones, on held-out real flows.
+
+    Of generators and baselines, which never run out of flows, as many are picked out of AMONG times as many; the random
+    forest also learns from the generator's flows as they come.
+    """
     wanted = counts(real.training)
 
     @functools.cache
     def drawn(seed: int) -> Arrays:
-        return subject.draw(real.labels, wanted, seed)
+        return draw_picked(subject, real.labels, wanted, seed)
 
     there = counts(drawn(0))
 
@@ -102,17 +106,16 @@ def synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) -
     }
     on_real = utility.scores(classifiers.forest, as_many_real, real.held_out, settings.seeds)
     result |= {f"real_{name}": value for name, value in on_real.items()}
-    result["baselines"] = _of_baselines(real, settings, there, settings.seeds, lambda seed: [seed, 1], say)
+    as_they_come = functools.partial(subject.draw, real.labels, there)
+    result["as_they_come"] = _f1(utility.scores(classifiers.forest, as_they_come, real.held_out, settings.seeds))
+    result["baselines"] = _of_baselines(real, settings, there, AMONG, settings.seeds, lambda seed: [seed, 1], say)
     others = {"tokens": classifiers.tokens} | ({"convolution": classifiers.convolution} if find_spec("torch") else {})
     result["classifiers"] = {}
     for name, classifier in others.items():
         say(f"{name} on generated and on real flows")
         result["classifiers"][name] = {
-            side: {key: scores[key] for key in ("macro_f1", "spread")}
-            for side, scores in (
-                ("synthetic", utility.scores(classifier, drawn, real.held_out, settings.seeds)),
-                ("real", utility.scores(classifier, as_many_real, real.held_out, settings.seeds)),
-            )
+            side: _f1(utility.scores(classifier, training, real.held_out, settings.seeds))
+            for side, training in (("synthetic", drawn), ("real", as_many_real))
         }
     say("the generator as a classifier")
     rows = np.random.default_rng(0).permutation(len(real.held_out))[: max(1, MOST_LIKELIHOODS // len(real.labels))]
@@ -123,7 +126,7 @@ def synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) -
 
 
 def more(subject: Subject, real: Real, say: Say) -> dict[str, Any] | None:
-    """The random forest again, on MORE generated flows of each label: a generator has as many as one likes."""
+    """The random forest again, on MORE generated flows of each label, as they come: there are as many as one likes."""
     say("random forests on more generated flows")
 
     @functools.cache
@@ -134,28 +137,36 @@ def more(subject: Subject, real: Real, say: Say) -> dict[str, Any] | None:
     if flows <= len(real.training):
         return None
     scores = utility.scores(classifiers.forest, drawn, real.held_out, MORE_SEEDS)
-    return {"flows": flows, "macro_f1": scores["macro_f1"], "spread": scores["spread"]}
+    return {"flows": flows, **_f1(scores)}
 
 
 def more_baselines(real: Real, settings: Settings, say: Say) -> dict[str, Any]:
     """The same of the baselines, which never run out of flows either."""
-    return _of_baselines(real, settings, _many(real), MORE_SEEDS, lambda seed: [MORE_SEED, seed], say)
+    return _of_baselines(real, settings, _many(real), 1, MORE_SEEDS, lambda seed: [MORE_SEED, seed], say)
 
 
 def _of_baselines(
-    real: Real, settings: Settings, wanted: Ints, seeds: int, key: Callable[[int], list[int]], say: Say
+    real: Real, settings: Settings, wanted: Ints, among: int, seeds: int, key: Callable[[int], list[int]], say: Say
 ) -> dict[str, Any]:
-    """Random forests on as many flows of each baseline as are wanted of a label; key: of a seed's random numbers."""
+    """Random forests on as many flows of each baseline as are wanted of a label, picked out of `among` times as many.
+
+    key: of a seed's random numbers
+    """
     result = {}
     for name in settings.baselines:
         say(f"random forests on {wanted.sum():,} flows of {name}")
 
         def baseline(seed: int, name: str = name) -> Arrays:
-            return BASELINES[name](real.training, wanted, np.random.default_rng(key(seed)))
+            made = BASELINES[name](real.training, among * wanted, np.random.default_rng(key(seed)))
+            return picked(made, wanted) if among > 1 else made
 
-        scores = utility.scores(classifiers.forest, baseline, real.held_out, seeds)
-        result[name] = {figure: scores[figure] for figure in ("macro_f1", "spread")}
+        result[name] = _f1(utility.scores(classifiers.forest, baseline, real.held_out, seeds))
     return result
+
+
+def _f1(scores: dict[str, Any]) -> dict[str, float]:
+    """Mean and spread alone."""
+    return {name: scores[name] for name in ("macro_f1", "spread")}
 
 
 def _many(real: Real) -> Ints:
@@ -164,10 +175,16 @@ def _many(real: Real) -> Ints:
 
 
 def added_to_few(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:
-    """The paper's protocol: few real flows to learn from, and a generator that was trained on all of them."""
+    """The paper's protocol: few real flows to learn from, and a generator that was trained on all of them.
+
+    Its flows are picked, but for the many, which come as they are: out of so many more it would take too long.
+    """
 
     def generated(wanted: Ints, draw: int) -> Arrays:
-        return subject.draw(real.labels, wanted, AUGMENTATION_SEED + draw)
+        seed = AUGMENTATION_SEED + draw
+        if wanted.max() >= MORE:
+            return subject.draw(real.labels, wanted, seed)
+        return draw_picked(subject, real.labels, wanted, seed)
 
     numbers = tuple(n for n in augmentation.REAL if n < counts(real.training).max())
     return augmentation.curves(real.training, real.held_out, generated, numbers, settings.draws, say)
@@ -175,12 +192,15 @@ def added_to_few(subject: Subject, real: Real, settings: Settings, say: Say) -> 
 
 def given_away(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:
     say("copies and nearest neighbours")
-    made = subject.draw(real.labels, counts(real.training), PRIVACY_SEED)
+    wanted = counts(real.training)
+    made = subject.draw(real.labels, wanted, PRIVACY_SEED)
     result: dict[str, Any] = privacy.copies(real.training, real.held_out, made)
+    of_picked = draw_picked(subject, real.labels, wanted, PRIVACY_SEED)
+    result["picked"] = privacy.copies(real.training, real.held_out, of_picked)
     result |= privacy.nearest(real.training, real.held_out, made)
     result["baselines"] = {}
     for name in settings.baselines:
-        flows = BASELINES[name](real.training, counts(real.training), np.random.default_rng([PRIVACY_SEED, 0]))
+        flows = BASELINES[name](real.training, wanted, np.random.default_rng([PRIVACY_SEED, 0]))
         result["baselines"][name] = privacy.copies(real.training, real.held_out, flows)
     say("membership inference")
     rows = np.random.default_rng(0).permutation(len(real.training_flows))[: len(real.held_out_flows)]

@@ -10,6 +10,7 @@ from edgegen.evaluate import axes, classifiers, privacy, utility
 from edgegen.evaluate.arrays import Arrays
 from edgegen.evaluate.axes import Say, Settings
 from edgegen.evaluate.cost import cost
+from edgegen.evaluate.pick import draw_picked
 from edgegen.evaluate.real import Real, counts
 from edgegen.evaluate.subject import BundleSubject, Subject
 
@@ -21,7 +22,7 @@ def row(subject: BundleSubject, real: Real, settings: Settings, say: Say) -> dic
 
     @functools.cache
     def drawn(seed: int) -> Arrays:
-        return subject.draw(real.labels, wanted, seed)
+        return draw_picked(subject, real.labels, wanted, seed)
 
     return _row(
         subject,

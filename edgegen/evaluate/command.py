@@ -1,10 +1,11 @@
-"""`edgegen evaluate` prints an evaluation and writes its report; `edgegen augment` writes a training set."""
+"""`edgegen evaluate` prints an evaluation and writes its report; `augment` and `data pick` write training sets."""
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -12,12 +13,15 @@ from rich.text import Text
 from edgegen.bundle import Bundle
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.evaluate import augment, report
+from edgegen.evaluate.arrays import arrays
 from edgegen.evaluate.baselines import BASELINES, USUAL
 from edgegen.evaluate.card import add_to_card
 from edgegen.evaluate.evaluation import Settings, evaluate
-from edgegen.evaluate.subject import BundleSubject
+from edgegen.evaluate.pick import pick
+from edgegen.evaluate.subject import PACKETS, BundleSubject
 from edgegen.paths import is_there
-from edgegen.readers import read_real_flows
+from edgegen.readers import read_flows, read_real_flows
+from edgegen.readers.report import Report
 from edgegen.tables import print_table, printable
 from edgegen.trust import Trust
 from edgegen.writers import write_flows
@@ -98,6 +102,23 @@ def run_augment(
         made = augment.from_transform(flows, transform or "", counts, seed)
     write_flows(made, out, {"added by": str(bundle or transform), "seed": str(seed)}, augment.COLUMNS)
     print(f"{out}: {len(flows):,} real flows, {len(made) - len(flows):,} added", file=sys.stderr)
+
+
+def run_pick(flows: Path, per_label: int, out: Path) -> None:
+    """Write to `out` the `per_label` flows of each label that say most, or all where there are fewer."""
+    told = Report()
+    many = read_flows(flows, told)
+    if told.generated:
+        # What is written has no such mark: they would pass for real ones.
+        raise EdgegenError(f"{flows} holds {told.generated:,} added flows (column synthetic): pick before adding")
+    labels = sorted({flow.label for flow in many})
+    with Console(stderr=True, quiet=not sys.stderr.isatty()).status("picking"):
+        packets = min(PACKETS, max(map(len, many)))
+        rows = pick(arrays(many, labels, packets), np.full(len(labels), per_label))
+    write_flows((many[row] for row in rows.tolist()), out, {"picked from": str(flows), "of flows": str(len(many))})
+    for line in told.lines():
+        print(f"  {line}", file=sys.stderr)
+    print(f"{out}: {len(rows):,} flows, picked out of {len(many):,}", file=sys.stderr)
 
 
 def _tables(result: dict[str, Any]) -> dict[str, tuple[tuple[str, ...], report.Rows]]:

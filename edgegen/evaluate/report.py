@@ -65,7 +65,9 @@ def page(result: dict[str, Any]) -> str:
         "<h2>Fidelity</h2><p class=soft>The floor is the same figure between two halves of the held-out real flows, "
         "which no generator can be expected to pass. Divergences are Jensen-Shannon, in bits.</p>",
         _table(*fidelity_rows(result["fidelity"])),
-        "<h2>Training on generated flows only</h2>",
+        "<h2>Training on generated flows only</h2><p class=soft>Of eight times as many flows of the generator, and of "
+        "each simpler way, as many as there are real ones are picked: those that together are most like all of them. "
+        "<code>edgegen augment</code> and <code>edgegen data pick</code> pick in the same way.</p>",
         _figure(figures.f1_bars(synthetic), "Random forests; copy, time and edit repeat training flows or nearly so."),
         _table(*utility_rows(synthetic)),
         _figure(figures.confusion(synthetic, real["labels"]), "Trained on generated flows, tested on real ones."),
@@ -104,7 +106,8 @@ def utility_rows(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
     """A line for each training set and classifier; with as many flows as there are real ones, and with more."""
     more = found.get("more") or {"baselines": {}}
     rows: Rows = [
-        ("generated flows, random forest", *_score(found), number(more.get("macro_f1"))),
+        ("generated flows, random forest", *_score(found), "-"),
+        ("the same as they come, random forest", *_score(found["as_they_come"]), number(more.get("macro_f1"))),
         ("real flows, random forest", number(found["real_macro_f1"]), number(found["real_spread"]), "-"),
     ]
     for name, row in found["baselines"].items():
@@ -161,6 +164,9 @@ def privacy_rows(found: dict[str, Any]) -> Rows:
         "membership_true_positives": "training flows he finds at one false alarm in a hundred",
     }
     rows: Rows = [(name.replace("_", " "), number(found.get(name)), text) for name, text in says.items()]
+    rows.insert(
+        1, ("copy rate of picked", number(found["picked"]["copy_rate"]), "the same of flows picked out of more")
+    )
     for name, row in found["baselines"].items():
         rates = f"{number(row['copy_rate'])}, {number(row['lengths_copy_rate'])}"
         rows.append((f"copy rates of {name}", rates, "the same of a baseline: with directions, and of lengths alone"))

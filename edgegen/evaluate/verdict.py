@@ -47,11 +47,11 @@ def _utility(found: dict[str, Any]) -> dict[str, str]:
 
 
 def _privacy(found: dict[str, Any]) -> dict[str, str]:
-    excess, auc = found["copy_excess_points"], found.get("membership_auc")
-    levels = [_level(excess, COPIES_GOOD, COPIES_FAIR)]
+    picked, auc = found["picked"], found.get("membership_auc")
+    levels = [_level(each["copy_excess_points"], COPIES_GOOD, COPIES_FAIR) for each in (found, picked)]
     text = (
-        f"{found['copy_rate']:.1%} of the generated flows repeat a training flow, "
-        f"as {found['holdout_copy_rate']:.1%} of unseen real flows do"
+        f"{found['copy_rate']:.1%} of the generated flows repeat a training flow, of picked ones "
+        f"{picked['copy_rate']:.1%}, as {found['holdout_copy_rate']:.1%} of unseen real flows do"
     )
     if auc is not None:
         levels.append(_level(auc, MEMBERSHIP_GOOD, MEMBERSHIP_FAIR))

@@ -43,3 +43,14 @@ def data_info(flows: Annotated[Path, typer.Argument(metavar="FLOWS", help="A tab
     print_table(info_table(flows.name, *summarise(read_flows(flows, report))))
     for line in report.lines():
         print(f"  {line}", file=sys.stderr)
+
+
+def data_pick(
+    flows: Annotated[Path, typer.Argument(metavar="FLOWS", help="A table of flows, generated or real.")],
+    out: Annotated[Path, typer.Option("-o", help="The table to write: .parquet, .jsonl or .csv.")],
+    per_label: Annotated[int, typer.Option(min=1, help="Flows to keep of each label, or all where there are fewer.")],
+) -> None:
+    """Keep of many flows a few that together are most like all of them: a better training set of that size."""
+    from edgegen.evaluate.command import run_pick
+
+    run_pick(flows, per_label, out)

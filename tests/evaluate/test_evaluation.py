@@ -58,12 +58,15 @@ def test_flows_as_good_as_real_ones_are_found_good(result: dict[str, Any]) -> No
     assert result["fidelity"]["pl_jsd"] < 2 * result["fidelity"]["pl_jsd_floor"]
     assert result["fidelity"]["two_sample_auc"] < result["fidelity"]["two_sample_auc_floor"] + 0.1
     assert result["synthetic_only"]["macro_f1"] == pytest.approx(result["synthetic_only"]["real_macro_f1"], abs=0.02)
+    as_they_come = result["synthetic_only"]["as_they_come"]["macro_f1"]
+    assert as_they_come == pytest.approx(result["synthetic_only"]["real_macro_f1"], abs=0.02)
     assert set(result["synthetic_only"]["baselines"]) == set(result["fidelity"]["baselines"]) == set(QUICK.baselines)
     for name in ("tokens", "convolution"):
         sides = result["synthetic_only"]["classifiers"][name]
         assert sides["synthetic"]["macro_f1"] == pytest.approx(sides["real"]["macro_f1"], abs=0.03)
         assert sides["real"]["macro_f1"] > 0.9
     assert result["privacy"]["copy_rate"] == pytest.approx(result["privacy"]["holdout_copy_rate"], abs=0.03)
+    assert result["privacy"]["picked"]["copy_rate"] == pytest.approx(result["privacy"]["copy_rate"], abs=0.03)
     assert [entry["level"] for entry in result["verdict"]] == ["good"] * 3
     assert "membership_auc" not in result["privacy"]
     assert "taken for granted" in result["notes"][0]
@@ -118,9 +121,11 @@ def test_an_untrained_bundle_is_found_out(tmp_path: Path) -> None:
     assert "trained on all of its flows" in notes[0]
 
 
-def test_a_generator_that_copies_is_said_to_have_memorised(result: dict[str, Any]) -> None:
+@pytest.mark.parametrize("picked_alone", [False, True])
+def test_a_generator_that_copies_is_said_to_have_memorised(picked_alone: bool, result: dict[str, Any]) -> None:
     real = real_flows(REAL, Path("real"), ("a", "b"), 10, True, 0)
-    rates = copies(real.training, real.held_out, real.training)
+    known, new = (copies(real.training, real.held_out, flows) for flows in (real.training, real.held_out))
+    rates = new | {"picked": known} if picked_alone else known | {"picked": new}
     told = verdict(result | {"privacy": rates})[2]
     assert told["level"] == "poor"
     assert "MEMORISED" in told["text"]

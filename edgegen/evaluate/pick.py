@@ -1,0 +1,89 @@
+"""Few flows in place of many: those that together are most like all of them.
+
+Of flows that are drawn independently, some say the same twice and others nothing. Picked one by one, each where the
+picks so far are furthest from all flows, few stand for many (herding: Welling 2009; Chen, Welling and Smola 2010). Two
+flows are alike by how many runs of packets both have at the same place: each pair of neighbours, each start and each
+end, a part of what the weighted degree kernel counts (Rätsch and Sonnenburg 2004). Real flows play no part in it.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgegen.evaluate.arrays import LONGEST_PL, Arrays, Ints
+from edgegen.evaluate.subject import Subject
+
+# Flows to pick out of, for each that is picked. Three times as many were worth no more.
+AMONG = 8
+PART = 1_000  # flows picked at a time; it takes time in proportion to their number times that of all flows
+
+Runs = NDArray[np.int32]
+
+
+def pick(flows: Arrays, wanted: Ints) -> Ints:
+    """Rows of as many flows of each label as wanted, or of all there are; of a label, the first say most.
+
+    wanted: (labels,)
+    """
+    rows = [np.empty(0, np.int64)]
+    for label, n in enumerate(wanted.tolist()):
+        there = np.flatnonzero(flows.label == label)
+        n, parts = min(n, len(there)), max(1, -(-n // PART))
+        for part in range(parts):
+            those = there[part::parts]
+            rows.append(those[herd(runs(flows[those]), len(range(part, n, parts)))])
+    return np.concatenate(rows)
+
+
+def picked(flows: Arrays, wanted: Ints) -> Arrays:
+    """The flows themselves."""
+    return flows[pick(flows, wanted)]
+
+
+def draw_picked(subject: Subject, labels: Sequence[str], wanted: Ints, seed: int) -> Arrays:
+    """What a training set is made of: as many of a generator's flows as wanted, picked out of AMONG times as many."""
+    return picked(subject.draw(labels, AMONG * wanted, seed), wanted)
+
+
+def runs(flows: Arrays) -> Runs:
+    """(runs, n) numbers: two flows have the same one where they have the same packets there, lengths and directions.
+
+    Times do not count: with them forests learned no more.
+    """
+    packed = np.where(flows.present, 2 * np.minimum(flows.pl, LONGEST_PL) + flows.dir, -1)
+    packets = [_numbered(packet) for packet in packed.T]
+    pairs = [_together(one, other) for one, other in pairwise(packets)]
+    return np.stack([*_growing(packets), *pairs, *_growing(packets[::-1])])
+
+
+def herd(runs: Runs, wanted: int) -> Ints:
+    """Rows of `wanted` flows, each the one that takes the picks' mean of what they have nearest to that of all."""
+    flows = runs.shape[1]
+    of_all = np.add.reduce([np.bincount(run)[run] for run in runs])
+    of_picks, free = np.zeros(flows, np.int64), np.ones(flows, bool)
+    rows = np.empty(wanted, np.int64)
+    for i in range(wanted):
+        lacking = (i + 1) * of_all - flows * of_picks
+        rows[i] = row = np.where(free, lacking, np.iinfo(np.int64).min).argmax()
+        free[row] = False
+        of_picks += np.count_nonzero(runs == runs[:, row, None], axis=0)
+    return rows
+
+
+def _growing(packets: list[Ints]) -> list[Ints]:
+    """The runs of one packet, of two, and so on."""
+    made = packets[:1]
+    for packet in packets[1:]:
+        made.append(_together(made[-1], packet))
+    return made
+
+
+def _together(one: Ints, other: Ints) -> Ints:
+    return _numbered(one * (other.max(initial=0) + 1) + other)
+
+
+def _numbered(values: Ints) -> Ints:
+    """0, 1, ... in place of any values, the same for the same."""
+    return np.unique(values, return_inverse=True)[1]
