@@ -193,10 +193,8 @@ def added_to_few(subject: Subject, real: Real, settings: Settings, say: Say) -> 
 def given_away(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:
     say("copies and nearest neighbours")
     wanted = counts(real.training)
+    result: dict[str, Any] = copies(subject, real)
     made = subject.draw(real.labels, wanted, PRIVACY_SEED)
-    result: dict[str, Any] = privacy.copies(real.training, real.held_out, made)
-    of_picked = draw_picked(subject, real.labels, wanted, PRIVACY_SEED)
-    result["picked"] = privacy.copies(real.training, real.held_out, of_picked)
     result |= privacy.nearest(real.training, real.held_out, made)
     result["baselines"] = {}
     for name in settings.baselines:
@@ -209,6 +207,16 @@ def given_away(subject: Subject, real: Real, settings: Settings, say: Say) -> di
     if inside is not None and outside is not None:
         result |= privacy.membership(inside, outside)
     return result
+
+
+def copies(subject: Subject, real: Real) -> dict[str, Any]:
+    """Of flows as they come, and under `picked` of those that training sets are made of."""
+    come, chosen = (
+        draw(real.labels, counts(real.training), PRIVACY_SEED)
+        for draw in (subject.draw, functools.partial(draw_picked, subject))
+    )
+    picked_copies = privacy.copies(real.training, real.held_out, chosen)
+    return {**privacy.copies(real.training, real.held_out, come), "picked": picked_copies}
 
 
 def _means(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from edgegen.errors import EdgegenError
-from edgegen.evaluate import axes, classifiers, privacy, utility
+from edgegen.evaluate import axes, classifiers, utility
 from edgegen.evaluate.arrays import Arrays
 from edgegen.evaluate.axes import Say, Settings
 from edgegen.evaluate.cost import cost
@@ -29,7 +29,7 @@ def row(subject: BundleSubject, real: Real, settings: Settings, say: Say) -> dic
         axes.likeness(subject, real, replace(settings, baselines=()), lambda text: None),
         utility.scores(classifiers.forest, drawn, real.held_out, settings.seeds)
         | {"more": axes.more(subject, real, lambda text: None)},
-        privacy.copies(real.training, real.held_out, subject.draw(real.labels, wanted, axes.PRIVACY_SEED)),
+        axes.copies(subject, real),
         cost(subject.bundle),
     )
 
@@ -67,6 +67,7 @@ def _row(
         "spread": forest["spread"],
         "more_macro_f1": more["macro_f1"] if more else None,
         "copy_excess_points": copies["copy_excess_points"],
+        "picked_copy_excess_points": copies["picked"]["copy_excess_points"],
         "ms_a_flow": costs.get("ms_a_flow"),
         "flows_a_second": costs.get("flows_a_second"),
         "executables": costs.get("executables", {}),

@@ -1,6 +1,7 @@
 """What is evaluated: a bundle, which makes as many flows as are wanted, or a table of flows that somebody made."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -48,7 +49,7 @@ class Subject(Protocol):
 class BundleSubject:
     """A bundle, on the engine that `edgegen generate` takes here."""
 
-    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+    def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self.name = unicode(bundle.name)
         # The card says what an evaluation found: with another one, the flows are the same.
@@ -56,7 +57,8 @@ class BundleSubject:
         self.key = sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
         self.packets, self.times = bundle.codec.max_packets, bundle.codec.has_iat
         self.labels = tuple(label.name for label in bundle.codec.labels)
-        self._threads = threads
+        # The flows are the same whatever their number.
+        self._threads = len(os.sched_getaffinity(0))
 
     def draw(self, labels: Sequence[str], wanted: Ints, seed: int) -> Arrays:
         names = [label for label, n in zip(labels, wanted.tolist(), strict=True) for _ in range(n)]
