@@ -85,16 +85,21 @@ def shapes(subject: Subject, real: Real) -> dict[str, Any]:
 def synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:
     """Classifiers that saw generated flows only, beside those that saw as many real ones, on held-out real flows.
 
-    Of generators and baselines, which never run out of flows, as many are picked out of AMONG times as many; the random
-    forest also learns from the generator's flows as they come.
+    Of the generator's flows, and of each baseline's, as many are picked out of `among` times as many, if there are; the
+    random forest also learns from the generator's flows as they come.
     """
     wanted = counts(real.training)
 
     @functools.cache
-    def drawn(seed: int) -> Arrays:
-        return draw_picked(subject, real.labels, wanted, seed)
+    def drawn(seed: int) -> tuple[Arrays, int]:
+        pool = subject.draw(real.labels, AMONG * wanted, seed)
+        return picked(pool, wanted), len(pool)
 
-    there = counts(drawn(0))
+    def training(seed: int) -> Arrays:
+        return drawn(seed)[0]
+
+    there = counts(training(0))
+    among = drawn(0)[1] // int(there.sum())  # a table may hold no more than are wanted
 
     def as_many_real(seed: int) -> Arrays:
         return real.training if (there == wanted).all() else augmentation.some(real.training, there, seed)
@@ -102,20 +107,21 @@ def synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) -
     say("random forests on generated and on real flows")
     result: dict[str, Any] = {
         "flows": int(there.sum()),
-        **utility.scores(classifiers.forest, drawn, real.held_out, settings.seeds),
+        "among": among,
+        **utility.scores(classifiers.forest, training, real.held_out, settings.seeds),
     }
     on_real = utility.scores(classifiers.forest, as_many_real, real.held_out, settings.seeds)
     result |= {f"real_{name}": value for name, value in on_real.items()}
     as_they_come = functools.partial(subject.draw, real.labels, there)
     result["as_they_come"] = _f1(utility.scores(classifiers.forest, as_they_come, real.held_out, settings.seeds))
-    result["baselines"] = _of_baselines(real, settings, there, AMONG, settings.seeds, lambda seed: [seed, 1], say)
+    result["baselines"] = _of_baselines(real, settings, there, among, settings.seeds, lambda seed: [seed, 1], say)
     others = {"tokens": classifiers.tokens} | ({"convolution": classifiers.convolution} if find_spec("torch") else {})
     result["classifiers"] = {}
     for name, classifier in others.items():
         say(f"{name} on generated and on real flows")
         result["classifiers"][name] = {
-            side: _f1(utility.scores(classifier, training, real.held_out, settings.seeds))
-            for side, training in (("synthetic", drawn), ("real", as_many_real))
+            side: _f1(utility.scores(classifier, learned, real.held_out, settings.seeds))
+            for side, learned in (("synthetic", training), ("real", as_many_real))
         }
     say("the generator as a classifier")
     rows = np.random.default_rng(0).permutation(len(real.held_out))[: max(1, MOST_LIKELIHOODS // len(real.labels))]
@@ -177,12 +183,12 @@ def _many(real: Real) -> Ints:
 def added_to_few(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:
     """The paper's protocol: few real flows to learn from, and a generator that was trained on all of them.
 
-    Its flows are picked, but for the many, which come as they are: out of so many more it would take too long.
+    Its flows are picked, but for the most of them, which come as they are: out of more it would take too long.
     """
 
     def generated(wanted: Ints, draw: int) -> Arrays:
         seed = AUGMENTATION_SEED + draw
-        if wanted.max() >= MORE:
+        if wanted.max() == max(augmentation.ADDED):
             return subject.draw(real.labels, wanted, seed)
         return draw_picked(subject, real.labels, wanted, seed)
 
@@ -193,8 +199,8 @@ def added_to_few(subject: Subject, real: Real, settings: Settings, say: Say) -> 
 def given_away(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:
     say("copies and nearest neighbours")
     wanted = counts(real.training)
-    result: dict[str, Any] = copies(subject, real)
     made = subject.draw(real.labels, wanted, PRIVACY_SEED)
+    result: dict[str, Any] = copies(subject, real, made)
     result |= privacy.nearest(real.training, real.held_out, made)
     result["baselines"] = {}
     for name in settings.baselines:
@@ -209,14 +215,11 @@ def given_away(subject: Subject, real: Real, settings: Settings, say: Say) -> di
     return result
 
 
-def copies(subject: Subject, real: Real) -> dict[str, Any]:
-    """Of flows as they come, and under `picked` of those that training sets are made of."""
-    come, chosen = (
-        draw(real.labels, counts(real.training), PRIVACY_SEED)
-        for draw in (subject.draw, functools.partial(draw_picked, subject))
-    )
-    picked_copies = privacy.copies(real.training, real.held_out, chosen)
-    return {**privacy.copies(real.training, real.held_out, come), "picked": picked_copies}
+def copies(subject: Subject, real: Real, made: Arrays) -> dict[str, Any]:
+    """Of flows as they come, `made`, and under `picked` of those that training sets are made of."""
+    chosen = draw_picked(subject, real.labels, counts(real.training), PRIVACY_SEED)
+    found: dict[str, Any] = privacy.copies(real.training, real.held_out, made)
+    return found | {"picked": privacy.copies(real.training, real.held_out, chosen)}
 
 
 def _means(rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def row(subject: BundleSubject, real: Real, settings: Settings, say: Say) -> dic
         axes.likeness(subject, real, replace(settings, baselines=()), lambda text: None),
         utility.scores(classifiers.forest, drawn, real.held_out, settings.seeds)
         | {"more": axes.more(subject, real, lambda text: None)},
-        axes.copies(subject, real),
+        axes.copies(subject, real, subject.draw(real.labels, wanted, axes.PRIVACY_SEED)),
         cost(subject.bundle),
     )
 

@@ -34,8 +34,8 @@ def summary(result: dict[str, Any]) -> str:
     rows = [
         ("a classifier tells generated from real flows, AUC", fidelity["two_sample_auc"]),
         ("the same for two halves of the real flows", fidelity["two_sample_auc_floor"]),
-        ("random forest trained on generated flows, macro-F1 on real ones", synthetic["macro_f1"]),
-        ("the same, flows not picked but as they come", synthetic["as_they_come"]["macro_f1"]),
+        ("random forest trained on generated flows, picked, macro-F1 on real ones", synthetic["macro_f1"]),
+        ("the same, trained on flows as they come", synthetic["as_they_come"]["macro_f1"]),
         ("the same trained on real flows", synthetic["real_macro_f1"]),
         ("generated flows that repeat a training flow", privacy["copy_rate"]),
         ("picked flows that do", privacy["picked"]["copy_rate"]),

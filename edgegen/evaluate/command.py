@@ -1,6 +1,7 @@
 """`edgegen evaluate` prints an evaluation and writes its report; `augment` and `data pick` write training sets."""
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def run_augment(
 
 
 def run_pick(flows: Path, per_label: int, out: Path) -> None:
-    """Write to `out` the `per_label` flows of each label that say most, or all where there are fewer."""
+    """Write to `out` `per_label` flows of each label that together are most like all, or all where there are fewer."""
     told = Report()
     many = read_flows(flows, told)
     if told.generated:
@@ -119,6 +120,8 @@ def run_pick(flows: Path, per_label: int, out: Path) -> None:
     for line in told.lines():
         print(f"  {line}", file=sys.stderr)
     print(f"{out}: {len(rows):,} flows, picked out of {len(many):,}", file=sys.stderr)
+    if fewer := sum(n < per_label for n in Counter(flow.label for flow in many).values()):
+        print(f"  {fewer} of {len(labels)} labels had fewer than {per_label:,} flows", file=sys.stderr)
 
 
 def _tables(result: dict[str, Any]) -> dict[str, tuple[tuple[str, ...], report.Rows]]:

@@ -104,7 +104,7 @@ def transition_matrices(shapes: dict[str, Any]) -> str:
 def f1_bars(synthetic_only: dict[str, Any]) -> str:
     """Macro-F1 of random forests on real flows, by what they were trained on."""
     rows = [("real flows", synthetic_only["real_macro_f1"], synthetic_only["real_spread"], REAL)]
-    for name, row in (("generated flows", synthetic_only), ("as they come", synthetic_only["as_they_come"])):
+    for name, row in (("generated, picked", synthetic_only), ("as they come", synthetic_only["as_they_come"])):
         rows.append((name, row["macro_f1"], row["spread"], SYNTHETIC))
     rows += [(name, row["macro_f1"], row["spread"], BASELINE) for name, row in synthetic_only["baselines"].items()]
     figure = _figure(7.2, 0.5 + 0.28 * len(rows))

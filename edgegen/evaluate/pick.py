@@ -3,7 +3,8 @@
 Of flows that are drawn independently, some say the same twice and others nothing. Picked one by one, each where the
 picks so far are furthest from all flows, few stand for many (herding: Welling 2009; Chen, Welling and Smola 2010). Two
 flows are alike by how many runs of packets both have at the same place: each pair of neighbours, each start and each
-end, a part of what the weighted degree kernel counts (Rätsch and Sonnenburg 2004). Real flows play no part in it.
+end, a part of what the weighted degree kernel counts (Rätsch and Sonnenburg 2004). What few flows have no room for, the
+rarest of all, is left out. Which runs count was chosen by what forests learned from the picks.
 """
 
 from collections.abc import Sequence
@@ -17,20 +18,24 @@ from edgegen.evaluate.subject import Subject
 
 # Flows to pick out of, for each that is picked. Three times as many were worth no more.
 AMONG = 8
+MOST = 10_000_000  # to pick out of, all of which are in memory at once
 PART = 1_000  # flows picked at a time; it takes time in proportion to their number times that of all flows
 
 Runs = NDArray[np.int32]
 
 
 def pick(flows: Arrays, wanted: Ints) -> Ints:
-    """Rows of as many flows of each label as wanted, or of all there are; of a label, the first say most.
+    """Rows of as many flows of each label as wanted, or of all there are.
 
     wanted: (labels,)
     """
     rows = [np.empty(0, np.int64)]
     for label, n in enumerate(wanted.tolist()):
         there = np.flatnonzero(flows.label == label)
-        n, parts = min(n, len(there)), max(1, -(-n // PART))
+        if n >= len(there):
+            rows.append(there)
+            continue
+        parts = -(-n // PART)
         for part in range(parts):
             those = there[part::parts]
             rows.append(those[herd(runs(flows[those]), len(range(part, n, parts)))])
@@ -43,23 +48,31 @@ def picked(flows: Arrays, wanted: Ints) -> Arrays:
 
 
 def draw_picked(subject: Subject, labels: Sequence[str], wanted: Ints, seed: int) -> Arrays:
-    """What a training set is made of: as many of a generator's flows as wanted, picked out of AMONG times as many."""
-    return picked(subject.draw(labels, AMONG * wanted, seed), wanted)
+    """What a training set is made of: as many of a generator's flows as wanted, picked out of AMONG times as many.
+
+    Out of fewer where those would be more than MOST.
+    """
+    among = min(AMONG, max(1, MOST // max(1, wanted.sum())))
+    return picked(subject.draw(labels, among * wanted, seed), wanted)
 
 
 def runs(flows: Arrays) -> Runs:
     """(runs, n) numbers: two flows have the same one where they have the same packets there, lengths and directions.
 
-    Times do not count: with them forests learned no more.
+    A flow's end counts as a packet, and what would lie beyond it is like no other flow's. Times do not count: with them
+    forests learned no more.
     """
     packed = np.where(flows.present, 2 * np.minimum(flows.pl, LONGEST_PL) + flows.dir, -1)
     packets = [_numbered(packet) for packet in packed.T]
     pairs = [_together(one, other) for one, other in pairwise(packets)]
-    return np.stack([*_growing(packets), *pairs, *_growing(packets[::-1])])
+    # Each with how many packets a flow must have to have it.
+    made = [*enumerate(_growing(packets)), *enumerate(pairs, 1), *enumerate(_growing(packets[::-1])[::-1], 1)]
+    alone = len(flows) + np.arange(len(flows))
+    return np.stack([np.where(flows.count >= least, run, alone) for least, run in made], dtype=np.int32)
 
 
 def herd(runs: Runs, wanted: int) -> Ints:
-    """Rows of `wanted` flows, each the one that takes the picks' mean of what they have nearest to that of all."""
+    """Rows of `wanted` flows, each the one that has most of what the picks before it lack, beside all flows."""
     flows = runs.shape[1]
     of_all = np.add.reduce([np.bincount(run)[run] for run in runs])
     of_picks, free = np.zeros(flows, np.int64), np.ones(flows, bool)

@@ -65,9 +65,9 @@ def page(result: dict[str, Any]) -> str:
         "<h2>Fidelity</h2><p class=soft>The floor is the same figure between two halves of the held-out real flows, "
         "which no generator can be expected to pass. Divergences are Jensen-Shannon, in bits.</p>",
         _table(*fidelity_rows(result["fidelity"])),
-        "<h2>Training on generated flows only</h2><p class=soft>Of eight times as many flows of the generator, and of "
-        "each simpler way, as many as there are real ones are picked: those that together are most like all of them. "
-        "<code>edgegen augment</code> and <code>edgegen data pick</code> pick in the same way.</p>",
+        "<h2>Training on generated flows only</h2><p class=soft>As many as there are real flows, picked out of "
+        f"{synthetic['among']} times as many, of each simpler way, too: those that together are most like all of them, "
+        "as <code>augment</code> and <code>data pick</code> do it. As they come: a run from its start.</p>",
         _figure(figures.f1_bars(synthetic), "Random forests; copy, time and edit repeat training flows or nearly so."),
         _table(*utility_rows(synthetic)),
         _figure(figures.confusion(synthetic, real["labels"]), "Trained on generated flows, tested on real ones."),
@@ -106,22 +106,30 @@ def utility_rows(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
     """A line for each training set and classifier; with as many flows as there are real ones, and with more."""
     more = found.get("more") or {"baselines": {}}
     rows: Rows = [
-        ("generated flows, random forest", *_score(found), "-"),
-        ("the same as they come, random forest", *_score(found["as_they_come"]), number(more.get("macro_f1"))),
+        ("generated flows, picked, random forest", *_score(found), "-"),
+        ("generated flows as they come, random forest", *_score(found["as_they_come"]), number(more.get("macro_f1"))),
         ("real flows, random forest", number(found["real_macro_f1"]), number(found["real_spread"]), "-"),
     ]
     for name, row in found["baselines"].items():
-        rows.append((f"{name}, random forest", *_score(row), number(more["baselines"].get(name, {}).get("macro_f1"))))
+        rows.append(
+            (f"{name}, picked, random forest", *_score(row), number(more["baselines"].get(name, {}).get("macro_f1")))
+        )
     names = {"tokens": "logistic regression on exact tokens", "convolution": "convolutional network"}
     for name, sides in found["classifiers"].items():
         for side, row in sides.items():
-            rows.append((f"{'generated' if side == 'synthetic' else side} flows, {names[name]}", *_score(row), "-"))
+            rows.append(
+                (
+                    f"{'generated flows, picked' if side == 'synthetic' else 'real flows'}, {names[name]}",
+                    *_score(row),
+                    "-",
+                )
+            )
     if likelihood := found.get("likelihood"):
         rows.append(("the generator itself, by likelihood", number(likelihood["macro_f1"]), "-", "-"))
     headings = ("trained on", "macro-F1", "spread")
     if "flows" not in more:
         return headings, [row[:3] for row in rows]
-    return (*headings, f"macro-F1, {more['flows']:,} flows"), rows
+    return (*headings, f"macro-F1, {more['flows']:,} flows as they come"), rows
 
 
 def augmentation_rows(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
@@ -202,7 +210,7 @@ def beside_rows(found: list[dict[str, Any]]) -> tuple[tuple[str, ...], Rows]:
         )
         for row in found
     ]
-    worth = ("AUC", "F1", "F1, more flows", "copies, of picked")
+    worth = ("AUC", "F1, picked", "F1, more flows", "copies, of picked")
     return ("generator", *worth, "ms a flow", "flows/s", "executable, MB"), rows
 
 
@@ -217,8 +225,8 @@ def _augmentation(found: dict[str, Any]) -> list[str]:
         return []
     return [
         "<h2>Added to few real flows</h2><p class=soft>Random forests that had few real flows of each label, alone and "
-        "with flows added. The generator has seen all real flows in its training, which flatters it; the edits have "
-        "seen the few alone.</p>",
+        "with flows added, of the generator a hundred, picked, or a thousand as they come. It has seen all real flows "
+        "in its training, which flatters it; the edits have seen the few alone.</p>",
         _figure(figures.augmentation(found), "Macro-F1 on held-out real flows."),
         _table(*augmentation_rows(found)),
     ]

@@ -41,7 +41,8 @@ def _utility(found: dict[str, Any]) -> dict[str, str]:
     return _entry(
         "utility",
         level,
-        f"A random forest that has seen only generated flows reaches a macro-F1 of {made:.3f} on real ones; "
+        f"A random forest that has seen only generated flows, picked out of {found['among']} times as many, reaches a "
+        f"macro-F1 of {made:.3f} on real ones, as they come {found['as_they_come']['macro_f1']:.3f}; "
         f"one that has seen as many real flows, {real:.3f}.",
     )
 

@@ -46,11 +46,14 @@ def data_info(flows: Annotated[Path, typer.Argument(metavar="FLOWS", help="A tab
 
 
 def data_pick(
-    flows: Annotated[Path, typer.Argument(metavar="FLOWS", help="A table of flows, generated or real.")],
+    flows: Annotated[Path, typer.Argument(metavar="FLOWS", help="A table of flows, more than are needed.")],
     out: Annotated[Path, typer.Option("-o", help="The table to write: .parquet, .jsonl or .csv.")],
     per_label: Annotated[int, typer.Option(min=1, help="Flows to keep of each label, or all where there are fewer.")],
 ) -> None:
-    """Keep of many flows a few that together are most like all of them: a better training set of that size."""
+    """Keep of many generated flows a few that together are most like all of them: a better training set of that size.
+
+    Flows are alike by lengths and directions of their first 32 packets. `edgegen augment` picks in the same way.
+    """
     from edgegen.evaluate.command import run_pick
 
     run_pick(flows, per_label, out)

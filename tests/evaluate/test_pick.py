@@ -1,6 +1,7 @@
 """Few flows in place of many: as many as asked for, and those that stand for all."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -31,29 +32,34 @@ def flows_of(packets: list[list[tuple[int, int]]]) -> Arrays:
 
 
 def alike(flows: Arrays) -> Floats:
-    """(n, n) how many of their runs two flows have in common, run by run."""
-    packets = [
-        [(pl, d) if i < n else None for i, (pl, d) in enumerate(zip(*row, strict=True))]
-        for *row, n in zip(flows.pl.tolist(), flows.dir.tolist(), flows.count.tolist(), strict=True)
-    ]
+    """(n, n) how many runs of packets two flows have in common."""
     last = flows.pl.shape[1]
-    places = (
-        [(0, i + 1) for i in range(last)] + [(i, i + 2) for i in range(last - 1)] + [(i, last) for i in range(last)]
-    )
-    return np.array([[sum(one[a:b] == other[a:b] for a, b in places) for other in packets] for one in packets])
+
+    def of(pl: list[int], direction: list[int], n: int) -> set[tuple[object, ...]]:
+        # Where a flow is as long as can be, there is no end to be seen.
+        seen = [*zip(pl[:n], direction[:n], strict=True), "end"][:last]
+        starts = {("start", *seen[: i + 1]) for i in range(len(seen))}
+        pairs = {("pair", i, *pair) for i, pair in enumerate(pairwise(seen))}
+        return starts | pairs | {("end", i, *seen[i:]) for i in range(n)}
+
+    known = [of(*row) for row in zip(flows.pl.tolist(), flows.dir.tolist(), flows.count.tolist(), strict=True)]
+    return np.array([[len(one & other) for other in known] for one in known])
 
 
 @given(FLOWS)
 def test_runs_are_the_same_where_packets_are(packets: list[list[tuple[int, int]]]) -> None:
     flows = flows_of(packets)
     found = runs(flows)
-    assert ((found[:, :, None] == found[:, None, :]).sum(axis=0) == alike(flows)).all()
+    same = (found[:, :, None] == found[:, None, :]).sum(axis=0)
+    apart = ~np.eye(len(flows), dtype=bool)
+    assert (same[apart] == alike(flows)[apart]).all()
 
 
 @given(FLOWS)
 def test_each_pick_is_what_the_others_lack_most(packets: list[list[tuple[int, int]]]) -> None:
     flows = flows_of(packets)
     common = alike(flows)
+    np.fill_diagonal(common, len(runs(flows)))  # beyond its end a flow is like itself alone
     left, known = list(range(len(flows))), []
     for row in herd(runs(flows), len(flows)).tolist():
         # Chen, Welling and Smola (2010), equation 8, where all flows are as like themselves.
@@ -62,6 +68,14 @@ def test_each_pick_is_what_the_others_lack_most(packets: list[list[tuple[int, in
         left.remove(row)
         known.append(row)
     assert not left
+
+
+@given(FLOWS, st.integers(1, 12))
+def test_a_wider_table_changes_nothing(packets: list[list[tuple[int, int]]], n: int) -> None:
+    flows, other = flows_of(packets), [(9, 0)] * 7
+    wider, widest = (flows_of([*packets, other[:width]]) for width in (6, 7))
+    wanted = np.array([min(n, len(flows))])
+    assert pick(wider[:-1], wanted).tolist() == pick(widest[:-1], wanted).tolist()
 
 
 def test_what_is_frequent_is_picked_as_often() -> None:
@@ -101,13 +115,17 @@ def test_they_are_more_like_all_than_others_are(part: int, monkeypatch: pytest.M
     assert apart(pick(flows, np.array([0, 40])).tolist()) < 0.9 * min(others)
 
 
-def test_a_generators_flows_are_picked_out_of_more(tmp_path: Path) -> None:
+def test_a_generators_flows_are_picked_out_of_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_flows(made(200, 9), tmp_path / "made.jsonl")
     subject = TableSubject(tmp_path / "made.jsonl")
-    found = draw_picked(subject, LABELS, np.array([5, 10]), 0)
-    assert counts(found).tolist() == [5, 10]
-    among = set(subject.draw(LABELS, AMONG * np.array([5, 10]), 0).patterns())
-    assert set(found.patterns()) < among
+    wanted = np.array([5, 10])
+    found = draw_picked(subject, LABELS, wanted, 0).patterns()
+    assert found == picked(subject.draw(LABELS, AMONG * wanted, 0), wanted).patterns()
+    assert found != subject.draw(LABELS, wanted, 0).patterns()
+    # There is room for twice as many only.
+    monkeypatch.setattr(module, "MOST", 30)
+    few = draw_picked(subject, LABELS, wanted, 0).patterns()
+    assert few == picked(subject.draw(LABELS, 2 * wanted, 0), wanted).patterns() != found
 
 
 def test_a_table_of_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
