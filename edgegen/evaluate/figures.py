@@ -29,7 +29,7 @@ STYLE: dict[Any, Any] = {
 }
 DRAWN = {
     "pl": "payload length, bytes",
-    "iat": "inter-arrival time, s",
+    "iat": "inter-arrival time",
     "packets": "packets of a flow",
     "bytes_up": "bytes, client to server",
     "bytes_down": "bytes, server to client",
@@ -54,6 +54,8 @@ def _styled(draw: Callable[P, str]) -> Callable[P, str]:
 @_styled
 def distributions(shapes: dict[str, Any]) -> str:
     """Cumulative shares of each quantity: real broad and pale, synthetic thin on top."""
+    from matplotlib.ticker import EngFormatter
+
     names = [name for name in DRAWN if len(shapes["histograms"].get(name, {})) == 2]
     figure = _figure(7.2, 2.3 * -(-len(names) // 3))
     for i, name in enumerate(names):
@@ -66,6 +68,8 @@ def distributions(shapes: dict[str, Any]) -> str:
             axes.set_xscale("symlog", linthresh=edges[1])
             most = int(np.log10(edges[-2]))
             axes.set_xticks([0, *(10.0**i for i in range(most, int(np.log10(edges[1])), -3))])
+            # Not the usual powers of ten, which want TeX to be parsed, and names of flows do not.
+            axes.xaxis.set_major_formatter(EngFormatter("s" if name == "iat" else ""))
             axes.minorticks_off()
         axes.set_xlabel(DRAWN[name])
         axes.set_ylim(0, 1.03)

@@ -266,6 +266,12 @@ def test_names_are_escaped(result: dict[str, Any]) -> None:
     assert "<script>" not in page(evil)
 
 
+def test_no_label_of_a_figure_is_left_in_tex(result: dict[str, Any]) -> None:
+    shown = page(result)
+    assert "mathdefault" not in shown
+    assert all(f">{tick}</text>" in shown for tick in ("1 k", "1 M", "1 ms"))
+
+
 def test_a_browser_shows_it(result: dict[str, Any], tmp_path: Path) -> None:
     browser = shutil.which("chromium")
     if not browser:
