@@ -115,15 +115,10 @@ def utility_rows(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
             (f"{name}, picked, random forest", *_score(row), number(more["baselines"].get(name, {}).get("macro_f1")))
         )
     names = {"tokens": "logistic regression on exact tokens", "convolution": "convolutional network"}
+    sides_of = {"synthetic": "generated flows, picked", "real": "real flows"}
     for name, sides in found["classifiers"].items():
         for side, row in sides.items():
-            rows.append(
-                (
-                    f"{'generated flows, picked' if side == 'synthetic' else 'real flows'}, {names[name]}",
-                    *_score(row),
-                    "-",
-                )
-            )
+            rows.append((f"{sides_of[side]}, {names[name]}", *_score(row), "-"))
     if likelihood := found.get("likelihood"):
         rows.append(("the generator itself, by likelihood", number(likelihood["macro_f1"]), "-", "-"))
     headings = ("trained on", "macro-F1", "spread")

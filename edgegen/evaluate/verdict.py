@@ -38,10 +38,12 @@ def _utility(found: dict[str, Any]) -> dict[str, str]:
     if len(found["per_label"]) < 2:
         return _entry("utility", "unknown", "There is one label only: a classifier has nothing to tell apart.")
     level = _level(100 * (real - made), F1_GOOD, F1_FAIR)
+    # A table may hold no more flows than are wanted.
+    picked = f", picked out of {found['among']} times as many," if found["among"] > 1 else ""
     return _entry(
         "utility",
         level,
-        f"A random forest that has seen only generated flows, picked out of {found['among']} times as many, reaches a "
+        f"A random forest that has seen only generated flows{picked} reaches a "
         f"macro-F1 of {made:.3f} on real ones, as they come {found['as_they_come']['macro_f1']:.3f}; "
         f"one that has seen as many real flows, {real:.3f}.",
     )

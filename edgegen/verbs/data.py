@@ -50,7 +50,7 @@ def data_pick(
     out: Annotated[Path, typer.Option("-o", help="The table to write: .parquet, .jsonl or .csv.")],
     per_label: Annotated[int, typer.Option(min=1, help="Flows to keep of each label, or all where there are fewer.")],
 ) -> None:
-    """Keep of many generated flows a few that together are most like all of them: a better training set of that size.
+    """Keep of many generated flows a few that together are most like all of them, to train classifiers on.
 
     Flows are alike by lengths and directions of their first 32 packets. `edgegen augment` picks in the same way.
     """
