@@ -23,6 +23,7 @@ from edgegen.models.adapt import adapt, learn_labels
 from edgegen.models.diffusion import Diffusion
 from edgegen.modes import Modes
 from edgegen.readers import read_flows
+from edgegen.repeats import once
 from edgegen.sequences import encode, objective
 from edgegen.split import Split, split
 from edgegen.trainer import ADAPTED, DISTILLED, FRESH, RECIPES, Trainer
@@ -102,10 +103,13 @@ def train(
         if not parts.validation:
             few = f"{flows_path.name} has too few flows to hold some out: give a label at least three, or --no-hold-out"
             raise EdgegenError(few)
-        codec = teaching.codec if teaching else Codec.fit(parts.train, max_packets, times)
+        training = once(parts.train, max_packets)
+        if repeats := len(parts.train) - len(training):
+            say(f"{repeats:,} flows repeat others that nothing else is like: each is learned once")
+        codec = teaching.codec if teaching else Codec.fit(training, max_packets, times)
         modes = None
         if arch == "diffusion" and not teaching:
-            modes = Modes(codec, parts.train)
+            modes = Modes(codec, training)
             codec = modes.codec
         if progress and codec != Codec.from_json(checkpoint.read_config(run).get("codec")):
             raise EdgegenError(f"{run} tells flows apart in another way than is found now: choose another folder")
@@ -117,12 +121,12 @@ def train(
             trained, trained_codec, _ = checkpoint.load(init)
             new = adapt(model, codec, trained, trained_codec)
             if new and not progress:
-                learn_labels(model, codec, parts.train, new, seed)
+                learn_labels(model, codec, training, new, seed)
 
         trainer = Trainer(
             model,
             codec,
-            parts.train,
+            training,
             parts.validation,
             epochs,
             minutes,
@@ -139,6 +143,7 @@ def train(
         provenance = settings | {
             "flows": len(flows),
             "split": parts.to_json(),
+            "repeats_left_out": repeats,
             "source": _source(init or distill),
             "precision": trainer.precision,
             "device": trainer.device.type,

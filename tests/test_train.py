@@ -96,6 +96,20 @@ def test_it_says_how_far_it_is(flows: Path, tmp_path: Path, monkeypatch: pytest.
     assert [re.sub(r"\d+\.\d+|\d+ s", "_", line) for line in said] == [f"epoch {n} of 2: loss _; _" for n in (1, 2)]
 
 
+def test_a_flow_like_no_other_is_learned_once(flows: Path, tmp_path: Path) -> None:
+    own = Flow("web", [7 * i * i + 100 for i in range(8)], [k % 2 for k in range(8)], [0.0] * 8)
+    table = tmp_path / "more.jsonl"
+    lines = [json.dumps(Flow(**own.record(), session=f"own{i}").record()) + "\n" for i in range(40)]
+    table.write_text(flows.read_text() + "".join(lines))
+    said: list[str] = []
+    run = train(table, tmp_path / "run", "llama", "tiny", epochs=1, threads=1, say=said.append)
+    repeats = checkpoint.read_config(run)["provenance"]["repeats_left_out"]
+    assert repeats == sum(flow.pl == own.pl for flow in split(read_flows(table)).train) - 1
+    assert repeats > 20
+    assert said[0] == f"{repeats} flows repeat others that nothing else is like: each is learned once"
+    assert not checkpoint.read_config(short(flows, tmp_path / "other", epochs=1))["provenance"]["repeats_left_out"]
+
+
 def test_resumed_after_a_kill_the_weights_are_the_same(flows: Path, whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     program = (

@@ -2,11 +2,13 @@
 
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from edgegen.errors import EdgegenError
 from edgegen.flow import Flow
 from edgegen.readers import read_flows
 from edgegen.train import train
@@ -77,25 +79,40 @@ def test_nats_become_as_unsure_as_a_classifier_is() -> None:
     assert fewshot.as_unsure(nats, softmax(logits, axis=1)) == pytest.approx(1 / 20, rel=1e-4)
 
 
+def test_canaries_are_new_and_as_long_as_can_be() -> None:
+    import canaries
+
+    walks = np.random.default_rng(0).integers(0, 5, (120, 8)) + 50
+    flows = [Flow("a", walk, [0, 1] * 4, [0.0] * 8) for walk in walks.tolist()]
+    for make in canaries.KINDS.values():
+        made = {tuple(flow.pl) for flow in make(flows, "a", 50, 8, False)}
+        assert len(made) == 50
+        assert not made & {tuple(walk) for walk in walks.tolist()}
+        assert {len(pl) for pl in made} == {8}
+    pairs = {pair for walk in walks.tolist() for pair in pairwise(walk)}
+    assert all(pair in pairs for flow in canaries.ordinary(flows, "a", 50, 8, False) for pair in pairwise(flow.pl))
+    with pytest.raises(EdgegenError, match=r"^0 of 50 flows of 3 packets are all that a chain of a makes"):
+        canaries.ordinary([Flow("a", [1, 2, 3], [0, 1, 0], [0.0] * 3)], "a", 50, 3, False)
+
+
 @pytest.mark.slow
 def test_a_generator_that_repeats_its_canaries_is_found_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import canaries
 
     table, out = tmp_path / "flows.parquet", tmp_path / "out.json"
     write_flows(flows_of("ab", 60), table)
-    made = canaries.canaries(flows_of("ab", 5), "a", 50, 4, True)
-    assert {len(flow) for flow in made} == {4}
-    assert len({tuple(flow.pl) for flow in made}) == 50
     monkeypatch.setattr(canaries, "EACH", 2)
     monkeypatch.setattr(canaries, "OTHERS", 64)
+    # A chain makes no new flows of two packets; and these are too short to be learned once.
+    monkeypatch.setattr(canaries, "KINDS", {"strange": canaries.strange})
     monkeypatch.setattr(canaries, "train", lambda *a, **k: train(*a, **k, size="tiny", epochs=30))
     command = ["canaries.py", str(table), "--arch", "llama", "--no-iat", "--max-packets", "2", "--generate", "5000"]
     monkeypatch.setattr(sys, "argv", [*command, "-o", str(out)])
     canaries.main()
     rows = json.loads(out.read_text())["rows"]
-    assert sum(row["canaries"] for row in rows) == 6
+    assert sum(row["canaries"] for row in rows) == 6 + 64
     by_times = {row["times_in_training"][1]: row for row in rows}
     most = by_times[max(by_times)]
     # Sixteen times among a hundred flows is learned by heart, and said to be.
     assert most["came_out"] == most["canaries"]
-    assert most["exposure_bits"] > np.log2(65) - 0.01
+    assert most["exposure_bits"] > by_times[0]["exposure_bits"] + 2
