@@ -18,6 +18,7 @@ import machine
 from edgegen.bundle import Bundle
 from edgegen.evaluate.baselines import BASELINES, USUAL
 from edgegen.evaluate.evaluation import Settings, evaluate
+from edgegen.evaluate.report import number
 from publish import publish
 
 LEFT_OUT = ("confusion", "real_confusion", "per_label", "real_per_label")
@@ -72,6 +73,7 @@ def table_of(result: dict[str, Any]) -> Table:
         "as they come",
         "copies, of lengths",
         "of picked",
+        "traced",
         "membership",
         "gap at 10",
     )
@@ -86,15 +88,16 @@ def table_of(result: dict[str, Any]) -> Table:
             f"{utility['as_they_come']['macro_f1']:.3f}",
             _copies(privacy),
             _copies(privacy["picked"]),
+            number(privacy["traced"]),
             f"{privacy['membership_auc']:.3f}" if "membership_auc" in privacy else "-",
             _gap(row["augmentation"]),
         )
     floor = {name.removesuffix("_floor"): value for name, value in fidelity.items() if name.endswith("_floor")}
-    table.add_row("real flows", *_fidelity(floor, fidelity), f"{utility['real_macro_f1']:.3f}", *[""] * 5)
+    table.add_row("real flows", *_fidelity(floor, fidelity), f"{utility['real_macro_f1']:.3f}", *[""] * 6)
     for name, baseline in fidelity["baselines"].items():
         f1 = f"{utility['baselines'][name]['macro_f1']:.3f}"
-        copies = _copies(privacy["baselines"][name])
-        table.add_row(name, *_fidelity(baseline, fidelity), f1, "", copies, *[""] * 3)
+        copies, traced = _copies(privacy["baselines"][name]), number(privacy["baselines"][name]["traced"])
+        table.add_row(name, *_fidelity(baseline, fidelity), f1, "", copies, "", traced, *[""] * 2)
     return table
 
 

@@ -201,7 +201,7 @@ def given_away(subject: Subject, real: Real, settings: Settings, say: Say) -> di
     wanted = counts(real.training)
     made = subject.draw(real.labels, wanted, PRIVACY_SEED)
     result: dict[str, Any] = copies(subject, real, made)
-    result |= privacy.nearest(real.training, real.held_out, made)
+    result["distance_ratio"] = privacy.distance_ratio(real.training, real.held_out, made)
     result["baselines"] = {}
     for name in settings.baselines:
         flows = BASELINES[name](real.training, wanted, np.random.default_rng([PRIVACY_SEED, 0]))

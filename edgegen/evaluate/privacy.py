@@ -7,20 +7,24 @@ import numpy as np
 
 from edgegen.codec import Codec
 from edgegen.evaluate.arrays import Arrays, Floats
+from edgegen.evaluate.edits import nearest
 from edgegen.evaluate.fidelity import MOST, scaled
 from edgegen.flow import Flow
 from edgegen.runtime.loop import Stepper
 
 FALSE_POSITIVES = 0.01
+SAME = 1e-6  # distances below are none, but for rounding
+TRACED = 2_000  # generated flows that are led back; one in a hundred of all that could be is within chance
 
 
-def copies(training: Arrays, held_out: Arrays, generated: Arrays) -> dict[str, float]:
+def copies(training: Arrays, held_out: Arrays, generated: Arrays) -> dict[str, float | None]:
     """Shares of flows whose lengths and directions are, packet by packet, a training flow's.
 
     Real flows repeat each other, so the generator's share says something only beside the held-out flows'. The same of
     lengths alone (`lengths_...`): whoever changes a training flow's directions or times still hands out its lengths.
+    And of whoever changes anything else: see `traced`.
     """
-    found: dict[str, float] = {}
+    found: dict[str, float | None] = {"traced": traced(training, held_out, generated)}
     for prefix, directions in (("", True), ("lengths_", False)):
         known = set(training.patterns(directions))
         made, held = (float(np.mean([p in known for p in f.patterns(directions)])) for f in (generated, held_out))
@@ -29,13 +33,34 @@ def copies(training: Arrays, held_out: Arrays, generated: Arrays) -> dict[str, f
     return found
 
 
-def nearest(training: Arrays, held_out: Arrays, generated: Arrays, seed: int = 0) -> dict[str, float]:
-    """Whether generated flows lie nearer to training flows than to as many held-out ones.
+def traced(training: Arrays, held_out: Arrays, generated: Arrays, seed: int = 0) -> float | None:
+    """Share of generated flows that lead back to a training flow of their label; 0 where those are nothing special.
 
-    nearer_training: share of those whose nearest flow is one of training; who is as near to both counts by half. 0.5
-                     where training flows are nothing special
-    distance_ratio:  median distance to the nearest training flow over that to the nearest held-out one, of those that
-                     are nobody's copy
+    Of each, whether the nearest real flow is one of training or a held-out one; among several as near, their shares.
+    Beyond what would be by the numbers of both, over the most that could be. Copies of real flows that repeat each
+    other lead back to held-out ones, too, so even they do not reach 1: look at it beside the baseline `copy`. And as
+    held-out flows are of other sessions than training flows, even a Markov chain is not at 0.
+    None where no label has flows of all three kinds.
+    """
+    made = generated[np.random.default_rng(seed).permutation(len(generated))[:TRACED]]
+    found = by_number = 0.0
+    flows = 0
+    for label in np.unique(made.label):
+        those, seen, unseen = (each[each.label == label] for each in (made, training, held_out))
+        if not len(seen) or not len(unseen):
+            continue
+        (near, n), (far, m) = (nearest(those, each) for each in (seen, unseen))
+        found += float(np.where(near == far, n / (n + m), near < far).sum())
+        by_number += len(those) * len(seen) / (len(seen) + len(unseen))
+        flows += len(those)
+    return (found - by_number) / (flows - by_number) if flows else None
+
+
+def distance_ratio(training: Arrays, held_out: Arrays, generated: Arrays, seed: int = 0) -> float | None:
+    """Median distance of generated flows to the nearest training flow over that to the nearest held-out one.
+
+    Of those that are nobody's copy, and as many training flows as held-out ones; None where all are copies. 1 where
+    training flows are nothing special.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -47,11 +72,8 @@ def nearest(training: Arrays, held_out: Arrays, generated: Arrays, seed: int = 0
         near = NearestNeighbors(n_neighbors=1).fit(scaled(side[random.permutation(len(side))[:n]], held_out))
         distances.append(near.kneighbors(scaled(made, held_out))[0][:, 0])
     one, two = distances
-    known = (one > 0) & (two > 0)
-    found = {"nearer_training": float(np.mean((one < two) + 0.5 * (one == two)))}
-    if known.any():
-        found["distance_ratio"] = float(np.median(one[known]) / np.median(two[known]))
-    return found
+    known = (one > SAME) & (two > SAME)
+    return float(np.median(one[known]) / np.median(two[known])) if known.any() else None
 
 
 def membership(training: Floats, held_out: Floats) -> dict[str, Any]:

@@ -161,18 +161,16 @@ def privacy_rows(found: dict[str, Any]) -> Rows:
         "holdout_copy_rate": "unseen real flows that do",
         "lengths_copy_rate": "generated flows that repeat a training flow's lengths, whatever their directions",
         "lengths_holdout_copy_rate": "unseen real flows that do",
-        "nearer_training": "generated flows nearer to a training flow than to as many held-out ones; 0.5 is right",
+        "traced": "generated flows that lead back to a training flow, whatever was changed; 0 is right",
         "distance_ratio": "distance to the nearest training flow over that to the nearest held-out one; 1 is right",
         "membership_auc": "an attacker with the model tells training flows from others; 0.5 is chance",
         "membership_true_positives": "training flows he finds at one false alarm in a hundred",
     }
     rows: Rows = [(name.replace("_", " "), number(found.get(name)), text) for name, text in says.items()]
-    rows.insert(
-        1, ("copy rate of picked", number(found["picked"]["copy_rate"]), "the same of flows picked out of more")
-    )
-    for name, row in found["baselines"].items():
-        rates = f"{number(row['copy_rate'])}, {number(row['lengths_copy_rate'])}"
-        rows.append((f"copy rates of {name}", rates, "the same of a baseline: with directions, and of lengths alone"))
+    others = {"flows picked out of more": found["picked"], **found["baselines"]}
+    for name, row in others.items():
+        rates = ", ".join(number(row[kind]) for kind in ("copy_rate", "lengths_copy_rate", "traced"))
+        rows.append((f"of {name}", rates, "copy rate, that of lengths alone, traced"))
     return rows
 
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from toy import table
 
-from edgegen.evaluate.arrays import concatenate
-from edgegen.evaluate.privacy import copies, membership, nats_of_flows, nearest
+from edgegen.evaluate import transforms
+from edgegen.evaluate.arrays import Arrays, concatenate
+from edgegen.evaluate.privacy import copies, distance_ratio, membership, nats_of_flows, traced
 
 TRAINING, HELD_OUT = table(200, 1), table(200, 2)
 
@@ -29,10 +30,30 @@ def test_lengths_are_given_away_whatever_the_directions() -> None:
 
 
 def test_who_copies_lies_nearer_to_training_flows() -> None:
-    honest, copied = nearest(TRAINING, HELD_OUT, table(200, 3)), nearest(TRAINING, HELD_OUT, TRAINING)
-    assert honest["nearer_training"] == pytest.approx(0.5, abs=0.08)
-    assert honest["distance_ratio"] == pytest.approx(1, abs=0.1)
-    assert copied["nearer_training"] > 0.95
+    assert distance_ratio(TRAINING, HELD_OUT, table(200, 3)) == pytest.approx(1, abs=0.1)
+    assert distance_ratio(TRAINING, HELD_OUT, TRAINING) is None
+    moved = replace(TRAINING, pl=TRAINING.pl + 1)
+    assert (distance_ratio(TRAINING, HELD_OUT, moved) or 1) < 0.5
+
+
+def test_changed_copies_lead_back_to_where_they_are_from() -> None:
+    def back(generated: Arrays) -> float:
+        found = traced(TRAINING, HELD_OUT, generated)
+        assert found is not None
+        return found
+
+    # Twice as many training flows as held-out ones are no reason.
+    assert back(table(400, 3)) == pytest.approx(0, abs=0.15)
+    assert traced(concatenate([TRAINING, table(200, 4)]), HELD_OUT, table(400, 3)) == pytest.approx(0, abs=0.15)
+    ceiling = back(TRAINING)
+    assert ceiling > 0.9
+    random = np.random.default_rng(0)
+    for change in (transforms.edit, transforms.direction):
+        assert 0.5 < back(change(TRAINING, TRAINING, random)) <= ceiling
+
+
+def test_who_has_no_flow_to_compare_with_is_not_traced() -> None:
+    assert traced(TRAINING, HELD_OUT[:0], TRAINING) is None
 
 
 def test_membership_by_hand() -> None:
