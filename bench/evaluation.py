@@ -18,7 +18,7 @@ import machine
 from edgegen.bundle import Bundle
 from edgegen.evaluate.baselines import BASELINES, USUAL
 from edgegen.evaluate.evaluation import Settings, evaluate
-from edgegen.evaluate.report import number
+from edgegen.evaluate.tables import number
 from publish import publish
 
 LEFT_OUT = ("confusion", "real_confusion", "per_label", "real_per_label")

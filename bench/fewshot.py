@@ -29,6 +29,7 @@ from edgegen.evaluate.augmentation import edited, score, some, spread, together
 from edgegen.evaluate.baselines import copy
 from edgegen.evaluate.classifiers import forest, tokens
 from edgegen.evaluate.parts import Parts
+from edgegen.evaluate.pick import AMONG, picked
 from edgegen.evaluate.transforms import transform
 from edgegen.evaluate.utility import macro_f1
 from edgegen.flow import Flow
@@ -129,7 +130,7 @@ class Bench:
 
     def made_from(self, flows: Path, init: Path, methods: list[str]) -> dict[str, Any]:
         return {
-            "format": 2,
+            "format": 3,
             "methods": methods,
             "flows": sha256(flows.read_bytes()).hexdigest(),
             "init": sha256((init / checkpoint.MODEL).read_bytes()).hexdigest(),
@@ -175,19 +176,30 @@ class Bench:
                 # From nothing, so few flows have to be seen more often.
                 repeats = -(-SCRATCH_STEPS * FRESH.batch // (FRESH.few_epochs * len(few)))
             write_flows(flows_of(few) * repeats, table)
-            shape = (self.packets, self.times)
-            train(table, run, arch, size, None, None, seed, False, init, *shape, threads=1, hold_out=False)
+            train(
+                table,
+                run,
+                arch,
+                size,
+                seed=seed,
+                init=init,
+                max_packets=self.packets,
+                times=self.times,
+                threads=1,
+                hold_out=False,
+                keep_repeats=init is None,
+            )
             model, codec, _ = checkpoint.load(run)
         return model, codec
 
     def generated(self, model: Generator, codec: Codec, seed: int) -> Arrays:
-        """ADDED flows of each label."""
+        """ADDED flows of each label, picked as `edgegen augment` does it."""
         model.fold()
         engine = StepperEngine("PyTorch", codec, TorchStepper(model, WIDTH))
-        request = Request(ADDED * len(codec.labels), seed=seed, labels=tuple(range(len(codec.labels))))
+        request = Request(AMONG * ADDED * len(codec.labels), seed=seed, labels=tuple(range(len(codec.labels))))
         made = collect(engine, codec, request)
         flows = [codec.decode(row, at) for row, at in zip(made.tokens.tolist(), made.places.tolist(), strict=True)]
-        return self.arrays(flows)
+        return picked(self.arrays(flows), np.full(len(self.labels), ADDED))
 
 
 def as_unsure(nats: Floats, probabilities: Floats) -> float:

@@ -17,10 +17,11 @@ from edgegen.evaluate.latency import Latency, latencies
 from edgegen.evaluate.plot import plot_comparison
 from edgegen.export import export
 from edgegen.readers import read_flows
+from edgegen.resume import held
 from edgegen.runtime import generate
 from edgegen.split import split
 from edgegen.tables import print_table
-from edgegen.train import held, train
+from edgegen.train import train
 from edgegen.writers import write_flows
 
 FLOWS = 1_000

@@ -1,12 +1,9 @@
 """A run: a model trained on a table of flows, from nothing or from another run, and resumed after a kill."""
 
-import fcntl
-import os
 import platform
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from hashlib import file_digest
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +21,7 @@ from edgegen.models.diffusion import Diffusion
 from edgegen.modes import Modes
 from edgegen.readers import read_flows
 from edgegen.repeats import once
+from edgegen.resume import held, progress_of
 from edgegen.sequences import encode, objective
 from edgegen.split import Split, split
 from edgegen.trainer import ADAPTED, DISTILLED, FRESH, RECIPES, Trainer
@@ -47,6 +45,7 @@ def train(
     hold_out: bool = True,
     distill: Path | None = None,
     refinements: int | None = None,
+    keep_repeats: bool = False,
     say: Callable[[str], None] = lambda text: None,
 ) -> Path:
     """Train a model on the flows of `flows_path` and leave the best of its epochs in the folder `run`.
@@ -62,6 +61,7 @@ def train(
     distill:  a diffusion whose flows are learned in fewer refinements; size, max_packets and times are its
               own, and no others can be asked for.
     refinements: of a diffusion's flows; None: 8, of a distilled one 2.
+    keep_repeats: learns a flow as often as it stands there, even where nothing else is like it (see repeats.py).
     say:      is told of epochs, though not more often than every PAUSE seconds, and of the last.
     Returns `run`.
     """
@@ -95,15 +95,16 @@ def train(
         "hold_out": hold_out,
         "distill": distill.name if distill else None,
         "refinements": refinements,
+        "keep_repeats": keep_repeats,
     }
     with held(run):
-        progress = _progress_of(run, settings, resume)
+        progress = progress_of(run, settings, resume)
         # Without a seed of the split, nothing says that any of these flows is unseen.
         parts = split(flows, seed) if hold_out else Split(None, flows, flows)
         if not parts.validation:
             few = f"{flows_path.name} has too few flows to hold some out: give a label at least three, or --no-hold-out"
             raise EdgegenError(few)
-        training = once(parts.train, max_packets)
+        training = parts.train if keep_repeats else once(parts.train, max_packets)
         if repeats := len(parts.train) - len(training):
             say(f"{repeats:,} flows repeat others that nothing else is like: each is learned once")
         codec = teaching.codec if teaching else Codec.fit(training, max_packets, times)
@@ -207,51 +208,3 @@ def _source(run: Path | None) -> dict[str, Any] | None:
     told = checkpoint.read_config(run).get("provenance")
     names = ("data", "sha256", "hold_out", "split", "init", "distill", "source")
     return {name: told.get(name) for name in names} if isinstance(told, dict) else {}
-
-
-@contextmanager
-def held(run: Path) -> Iterator[None]:
-    """Make the folder `run` and keep other trainings out of it; a new one that is still empty afterwards is removed."""
-    try:
-        new = not run.exists()
-        run.mkdir(parents=True, exist_ok=True)
-        folder = os.open(run, os.O_RDONLY)
-    except OSError as error:
-        raise EdgegenError(f"cannot make the folder {run}: {error.strerror}") from error
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(folder)
-        raise EdgegenError(f"another process is training {run}: wait for it, or choose another folder") from error
-    except OSError:
-        pass  # Some file systems of a network have no locks.
-    try:
-        yield
-    finally:
-        os.close(folder)
-        if new:
-            with suppress(OSError):  # It is not empty, as a rule.
-                run.rmdir()
-
-
-def _progress_of(run: Path, settings: dict[str, Any], resume: bool) -> dict[str, Any] | None:
-    """What to go on from, or None where `run` is new; UsageError where it holds a run that this is not."""
-    progress = checkpoint.read_progress(run)
-    has_config, has_model = ((run / name).is_file() for name in (checkpoint.CONFIG, checkpoint.MODEL))
-    if (progress or has_config or has_model) and not resume:
-        raise UsageError(f"{run} already holds a run: go on with --resume, or choose another folder")
-    if progress:
-        started = progress["settings"]
-    elif has_config:
-        # A kill within the first epoch may leave its config or its weights alone; after more, the state was lost.
-        config = checkpoint.read_config(run)
-        started, history = config.get("provenance"), config.get("history")
-        if not isinstance(started, dict) or not isinstance(history, list) or len(history) > 1:
-            lost = f"{run} already holds a run, and the {checkpoint.LAST} to go on from is missing"
-            raise UsageError(f"{lost}: choose another folder")
-    else:
-        return None
-    differing = ", ".join(name for name in settings if started.get(name) != settings[name])
-    if differing:
-        raise UsageError(f"{run} was started with other settings ({differing}): resume with the same ones")
-    return progress

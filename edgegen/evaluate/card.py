@@ -5,7 +5,7 @@ from typing import Any
 from edgegen.bundle import Bundle
 from edgegen.bundle_writer import write_bundle
 from edgegen.errors import EdgegenError
-from edgegen.evaluate.report import number
+from edgegen.evaluate.tables import number
 
 CARD = "card.md"
 HEADING = "## Is it any good\n"

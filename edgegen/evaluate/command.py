@@ -13,7 +13,7 @@ from rich.text import Text
 
 from edgegen.bundle import Bundle
 from edgegen.errors import EdgegenError, UsageError
-from edgegen.evaluate import augment, report
+from edgegen.evaluate import augment, report, tables
 from edgegen.evaluate.arrays import arrays
 from edgegen.evaluate.baselines import BASELINES, USUAL
 from edgegen.evaluate.card import add_to_card
@@ -124,21 +124,21 @@ def run_pick(flows: Path, per_label: int, out: Path) -> None:
         print(f"  {fewer} of {len(labels)} labels had fewer than {per_label:,} flows", file=sys.stderr)
 
 
-def _tables(result: dict[str, Any]) -> dict[str, tuple[tuple[str, ...], report.Rows]]:
+def _tables(result: dict[str, Any]) -> dict[str, tuple[tuple[str, ...], tables.Rows]]:
     made = {
-        "Fidelity; the floor is two halves of real flows": report.fidelity_rows(result["fidelity"]),
-        "Classifiers on held-out real flows": report.utility_rows(result["synthetic_only"]),
-        "Random forests on few real flows, and with flows added": report.augmentation_rows(result["augmentation"]),
-        "Privacy": (("figure", "value", "what it says"), report.privacy_rows(result["privacy"])),
+        "Fidelity; the floor is two halves of real flows": tables.fidelity(result["fidelity"]),
+        "Classifiers on held-out real flows": tables.utility(result["synthetic_only"]),
+        "Random forests on few real flows, and with flows added": tables.augmentation(result["augmentation"]),
+        "Privacy": (("figure", "value", "what it says"), tables.privacy(result["privacy"])),
     }
     if "beside" in result:
-        made["Beside other generators"] = report.beside_rows(result["beside"])
+        made["Beside other generators"] = tables.beside(result["beside"])
     if "cost" in result:
-        made["Cost"] = (("what", "value"), report.cost_rows(result["cost"]))
+        made["Cost"] = (("what", "value"), tables.cost(result["cost"]))
     return made
 
 
-def _table(title: str, headings: tuple[str, ...], rows: report.Rows) -> Table:
+def _table(title: str, headings: tuple[str, ...], rows: tables.Rows) -> Table:
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for i, heading in enumerate(headings):
         numeric = i and heading != "what it says"

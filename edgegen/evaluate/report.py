@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from edgegen.evaluate import figures
+from edgegen.evaluate import figures, tables
 from edgegen.writers import whole_file
 
 STYLE = """
@@ -64,22 +64,20 @@ def page(result: dict[str, Any]) -> str:
         ),
         "<h2>Fidelity</h2><p class=soft>The floor is the same figure between two halves of the held-out real flows, "
         "which no generator can be expected to pass. Divergences are Jensen-Shannon, in bits.</p>",
-        _table(*fidelity_rows(result["fidelity"])),
-        "<h2>Training on generated flows only</h2><p class=soft>As many as there are real flows, picked out of "
-        f"{synthetic['among']} times as many, of each simpler way, too: those that together are most like all of them, "
-        "as <code>augment</code> and <code>data pick</code> do it. As they come: a run from its start.</p>",
+        _table(*tables.fidelity(result["fidelity"])),
+        f"<h2>Training on generated flows only</h2><p class=soft>{_taken(synthetic['among'])}</p>",
         _figure(figures.f1_bars(synthetic), "Random forests; copy, time and edit repeat training flows or nearly so."),
-        _table(*utility_rows(synthetic)),
+        _table(*tables.utility(synthetic)),
         _figure(figures.confusion(synthetic, real["labels"]), "Trained on generated flows, tested on real ones."),
-        _table(*label_rows(result)),
+        _table(*tables.by_label(result)),
         *_augmentation(result["augmentation"]),
         "<h2>Privacy</h2>",
-        _table(("figure", "value", "what it says"), privacy_rows(result["privacy"])),
+        _table(("figure", "value", "what it says"), tables.privacy(result["privacy"])),
     ]
     if "beside" in result:
         sections += _beside(result["beside"])
     if "cost" in result:
-        sections += ["<h2>Cost</h2>", _table(("what", "value"), cost_rows(result["cost"]))]
+        sections += ["<h2>Cost</h2>", _table(("what", "value"), tables.cost(result["cost"]))]
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
         '<meta name=viewport content="width=device-width, initial-scale=1">'
@@ -87,129 +85,14 @@ def page(result: dict[str, Any]) -> str:
     )
 
 
-Rows = list[tuple[str, ...]]
-
-
-def fidelity_rows(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
-    """A line for each figure: the generator, the floor, their ratio, the baselines."""
-    names = [name for name in found if f"{name}_floor" in found]
-    rows = []
-    for name in names:
-        value, floor = found[name], found[f"{name}_floor"]
-        ratio = value / floor if value is not None and floor and name.endswith("_jsd") else None
-        others = [number(row.get(name)) for row in found["baselines"].values()]
-        rows.append((name.replace("_", " "), number(value), number(floor), number(ratio, 2), *others))
-    return ("figure", "generator", "floor", "ratio", *found["baselines"]), rows
-
-
-def utility_rows(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
-    """A line for each training set and classifier; with as many flows as there are real ones, and with more."""
-    more = found.get("more") or {"baselines": {}}
-    rows: Rows = [
-        ("generated flows, picked, random forest", *_score(found), "-"),
-        ("generated flows as they come, random forest", *_score(found["as_they_come"]), number(more.get("macro_f1"))),
-        ("real flows, random forest", number(found["real_macro_f1"]), number(found["real_spread"]), "-"),
-    ]
-    for name, row in found["baselines"].items():
-        rows.append(
-            (f"{name}, picked, random forest", *_score(row), number(more["baselines"].get(name, {}).get("macro_f1")))
-        )
-    names = {"tokens": "logistic regression on exact tokens", "convolution": "convolutional network"}
-    sides_of = {"synthetic": "generated flows, picked", "real": "real flows"}
-    for name, sides in found["classifiers"].items():
-        for side, row in sides.items():
-            rows.append((f"{sides_of[side]}, {names[name]}", *_score(row), "-"))
-    if likelihood := found.get("likelihood"):
-        rows.append(("the generator itself, by likelihood", number(likelihood["macro_f1"]), "-", "-"))
-    headings = ("trained on", "macro-F1", "spread")
-    if "flows" not in more:
-        return headings, [row[:3] for row in rows]
-    return (*headings, f"macro-F1, {more['flows']:,} flows as they come"), rows
-
-
-def augmentation_rows(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
-    """A line for each number of real flows: macro-F1 of them alone and with what was added."""
-    rows: Rows = []
-    for row in found["rows"]:
-        scores = [number(value["macro_f1"]) for value in row.values() if isinstance(value, dict)]
-        rows.append((str(row["real_flows"]), *scores))
-    names = [name.replace("_", " +") for name in (found["rows"][0] if found["rows"] else {}) if name != "real_flows"]
-    rows.append(("all", number(found["all"]), *("-" for _ in names[1:])))
-    return ("real flows a label", *names), rows
-
-
-def label_rows(result: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
-    """A line for each label: F1 and divergences."""
-    found, per_label = result["synthetic_only"], result["fidelity"]["per_label"]
-    names = list(next(iter(per_label.values())))
-    rows = [
-        (
-            label,
-            number(found["per_label"][label]),
-            number(found["real_per_label"][label]),
-            *(number(per_label[label][name]) for name in names),
-        )
-        for label in result["real"]["labels"]
-    ]
-    return ("label", "F1, generated", "F1, real", *(name.replace("_", " ") for name in names)), rows
-
-
-def privacy_rows(found: dict[str, Any]) -> Rows:
-    """Each figure with what it says."""
-    says = {
-        "copy_rate": "generated flows that repeat a training flow's lengths and directions",
-        "holdout_copy_rate": "unseen real flows that do",
-        "lengths_copy_rate": "generated flows that repeat a training flow's lengths, whatever their directions",
-        "lengths_holdout_copy_rate": "unseen real flows that do",
-        "traced": "generated flows that lead back to a training flow, whatever was changed; 0 is right",
-        "distance_ratio": "distance to the nearest training flow over that to the nearest held-out one; 1 is right",
-        "membership_auc": "an attacker with the model tells training flows from others; 0.5 is chance",
-        "membership_true_positives": "training flows he finds at one false alarm in a hundred",
-    }
-    rows: Rows = [(name.replace("_", " "), number(found.get(name)), text) for name, text in says.items()]
-    others = {"flows picked out of more": found["picked"], **found["baselines"]}
-    for name, row in others.items():
-        rates = ", ".join(number(row[kind]) for kind in ("copy_rate", "lengths_copy_rate", "traced"))
-        rows.append((f"of {name}", rates, "copy rate, that of lengths alone, traced"))
-    return rows
-
-
-def cost_rows(found: dict[str, Any]) -> Rows:
-    """Size and speed."""
-    rows: Rows = [("parameters", f"{found['parameters']:,}" if found["parameters"] else "-")]
-    for name, text in (("fp32_bytes", "fp32 step graph"), ("int8_bytes", "int8 step graph")):
-        rows.append((f"{text}, MB", number(found[name] / 1e6 if found[name] else None, 2)))
-    rows += [(f"executable for {name}, MB", number(size / 1e6, 2)) for name, size in found["executables"].items()]
-    rows.append(("seconds an epoch of training", number(found["seconds_per_epoch"], 1)))
-    if "ms_a_flow" in found:
-        machine = f"{found['machine'].get('cpu') or 'unknown'}, {found['variant']}, one thread"
-        rows.append((f"ms a flow ({machine})", number(found["ms_a_flow"], 2)))
-        rows.append(("flows a second", f"{found['flows_a_second']:,.0f}"))
-    return rows
-
-
-def beside_rows(found: list[dict[str, Any]]) -> tuple[tuple[str, ...], Rows]:
-    """A line for each generator: worth and cost."""
-    rows: Rows = [
-        (
-            row["name"],
-            number(row["two_sample_auc"]),
-            number(row["macro_f1"]),
-            number(row["more_macro_f1"]),
-            f"{row['copy_excess_points']:+.1f}, {row['picked_copy_excess_points']:+.1f}",
-            number(row["ms_a_flow"], 2),
-            f"{row['flows_a_second']:,.0f}" if row["flows_a_second"] else "-",
-            number(max(row["executables"].values()) / 1e6, 2) if row["executables"] else "-",
-        )
-        for row in found
-    ]
-    worth = ("AUC", "F1, picked", "F1, more flows", "copies, of picked")
-    return ("generator", *worth, "ms a flow", "flows/s", "executable, MB"), rows
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A figure for a table; a dash where there is none."""
-    return "-" if value is None else f"{value:.{digits}f}"
+def _taken(among: int) -> str:
+    if among == 1:
+        return "As many as there are real flows, or all of the table."
+    return (
+        f"As many as there are real flows, picked out of {among} times as many, of each simpler way, too: those that "
+        "together are most like all of them, as <code>augment</code> and <code>data pick</code> do it. As they come: "
+        "a run from its start."
+    )
 
 
 def _augmentation(found: dict[str, Any]) -> list[str]:
@@ -221,7 +104,7 @@ def _augmentation(found: dict[str, Any]) -> list[str]:
         "with flows added, of the generator a hundred, picked, or a thousand as they come. It has seen all real flows "
         "in its training, which flatters it; the edits have seen the few alone.</p>",
         _figure(figures.augmentation(found), "Macro-F1 on held-out real flows."),
-        _table(*augmentation_rows(found)),
+        _table(*tables.augmentation(found)),
     ]
 
 
@@ -231,7 +114,7 @@ def _beside(found: list[dict[str, Any]]) -> list[str]:
         "<h2>Beside other generators</h2><p class=soft>AUC: 0.5 is perfect. F1: of random forests on held-out real "
         "flows, trained on as many generated flows as there are real ones, picked, and on 1,000 of each label as they "
         "come. Copies: points above the share of unseen real flows that repeat a training flow.</p>",
-        _table(*beside_rows(found)),
+        _table(*tables.beside(found)),
     ]
     if len({row["refinements"] for row in found if row["refinements"]}) > 1:
         caption = "Quality against the number of refinements of a flow; hollow: distilled from a generator with more."
@@ -244,13 +127,9 @@ def _verdict(entry: dict[str, str]) -> str:
     return f'<div class="verdict {level}"><b>{axis}: {level}</b><br>{_text(entry["text"])}</div>'
 
 
-def _score(row: dict[str, Any]) -> tuple[str, str]:
-    return number(row["macro_f1"]), number(row["spread"])
-
-
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def _table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     head = "".join(f"<th>{_text(name)}</th>" for name in headings)
-    body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in line) + "</tr>" for line in lines)
     return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
 
 

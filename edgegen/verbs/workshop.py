@@ -47,6 +47,10 @@ def train(
     refinements: Annotated[
         int | None, typer.Option(help="Of a flow, for a diffusion. None: 8, and 2 where it is distilled.")
     ] = None,
+    keep_repeats: Annotated[
+        bool,
+        typer.Option("--keep-repeats", help="Learn repeats of flows that nothing else is like: they come out again."),
+    ] = False,
 ) -> None:
     """Train a generator on a table of flows."""
     from edgegen.checkpoint import read_config
@@ -70,6 +74,7 @@ def train(
         hold_out=hold_out,
         distill=distill,
         refinements=refinements,
+        keep_repeats=keep_repeats,
         say=_say,
     )
     config = read_config(run)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from toy import LABELS, made, table
 
+from edgegen.evaluate import tables
 from edgegen.evaluate.arrays import Arrays, Ints, arrays
 from edgegen.evaluate.augmentation import ADDED, curves, edited, gains, some, together
 from edgegen.evaluate.figures import augmentation
-from edgegen.evaluate.report import augmentation_rows
 
 TRAINING, TEST = table(200, 1), table(100, 2)
 
@@ -27,8 +27,8 @@ def test_flows_of_the_same_kind_close_the_gap_and_others_open_it() -> None:
         assert row["generator_1000"]["macro_f1"] > 0.97 * found["all"]
         assert worse["generator_1000"]["macro_f1"] < row["real"]["macro_f1"]
         assert worse["real"] == row["real"]
-    headings, rows = augmentation_rows(found)
-    assert [len(row) for row in rows] == [len(headings)] * 3
+    headings, lines = tables.augmentation(found)
+    assert [len(line) for line in lines] == [len(headings)] * 3
     assert "<svg" in augmentation(found)
 
 

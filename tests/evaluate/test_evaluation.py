@@ -266,6 +266,13 @@ def test_names_are_escaped(result: dict[str, Any]) -> None:
     assert "<script>" not in page(evil)
 
 
+def test_a_table_without_flows_to_spare_is_not_called_picked(result: dict[str, Any]) -> None:
+    assert result["synthetic_only"]["among"] == 1
+    assert "those that together are most like" not in page(result)
+    spared = result | {"synthetic_only": result["synthetic_only"] | {"among": 8}}
+    assert "picked out of 8 times as many" in page(spared)
+
+
 def test_no_label_of_a_figure_is_left_in_tex(result: dict[str, Any]) -> None:
     shown = page(result)
     assert "mathdefault" not in shown
