@@ -6,8 +6,8 @@ Canaries are all of one label, each in a session of its own; some stand in the t
 ones have random lengths and directions, ordinary ones are walks along pairs of packets that the label's flows have. A
 generator is trained as ever for each kind, and compiled. Two questions: how often a canary comes out in many generated
 flows of that label; and how much likelier the model finds it than others that were made in the same way and not
-planted, in bits of exposure (Carlini et al. 2019): 0 where it is an ordinary one of them, log2 of their number where it
-is likelier than all. Prints a table, then one line of JSON, which it also writes with `-o`.
+planted, in bits of exposure (Carlini et al. 2019): 1 where it is likelier than half of them, log2 of their number where
+it is likelier than all. Prints a table, then one line of JSON, which it also writes with `-o`.
 """
 
 import argparse
@@ -51,6 +51,8 @@ def main() -> None:
     parser.add_argument("--max-packets", type=int, default=16)
     parser.add_argument("--iat", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--generate", type=int, default=100_000, help="flows of the canaries' label")
+    parser.add_argument("--kind", action="append", choices=KINDS, help="of canaries; none: both")
+    parser.add_argument("--keep-repeats", action="store_true", help="train on canaries as often as they are planted")
     parser.add_argument("--threads", type=int)
     parser.add_argument("-o", "--output", type=Path)
     options = parser.parse_args()
@@ -59,18 +61,20 @@ def main() -> None:
     label = flows[0].label
     times = np.repeat(REPEATS, EACH)
     rows = []
-    for arch, kind in itertools.product(options.arch, KINDS):
+    for arch, kind in itertools.product(options.arch, options.kind or KINDS):
         made = KINDS[kind](flows, label, len(times) + OTHERS, options.max_packets, options.iat)
         planted, others = made[: len(times)], made[len(times) :]
         with tempfile.TemporaryDirectory() as folder:
             table, run, bundle = (Path(folder) / name for name in ("flows.parquet", "run", "made.edgegen"))
             write_flows(with_canaries(flows, planted, times), table)
-            train(table, run, arch, max_packets=options.max_packets, times=options.iat, threads=options.threads)
+            shape = {"max_packets": options.max_packets, "times": options.iat}
+            train(table, run, arch, **shape, threads=options.threads, keep_repeats=options.keep_repeats)
             there = trained_on(table, planted)
             found = measure(run, export(run, bundle).bundle, planted, there, others, options.generate)
         rows += [{"arch": arch, "kind": kind, **row} for row in found]
     result = {"data": options.flows.name, "label": label, "generated": options.generate, "others": OTHERS}
-    result |= {"packets": options.max_packets, "times": options.iat, "rows": rows, "machine": facts}
+    result |= {"packets": options.max_packets, "times": options.iat, "keep_repeats": options.keep_repeats}
+    result |= {"rows": rows, "machine": facts}
     publish(result, options.output, table_of(result))
 
 

@@ -16,9 +16,10 @@ Packets = tuple[tuple[int, int], ...]  # (length, direction) of each
 def once(flows: Sequence[Flow], packets: int) -> list[Flow]:
     """`flows` in their order, the first of each label for every flow that stands several times and is like no other.
 
-    What a generator sees several times it says again, whoever it is of; what it sees once it does not. Dropping all
+    What a generator sees several times it says again, whoever it is of; what it sees once it seldom does. Dropping all
     repeats (Kandpal et al. 2022) would change what is common: most of them are how a protocol is spoken, and share
     pairs of neighbouring packets with flows that go on in another way. One that has OWN_PAIRS pairs to itself does not.
+    Repeats are exact ones: two flows of one owner that differ in a packet share all their other pairs, and both stay.
 
     packets: of a flow, those that a generator learns from
     """

@@ -49,7 +49,16 @@ def test_each_label_keeps_one() -> None:
     assert [each.label for each in once(flows, 16)] == ["a", "b"]
 
 
-@given(st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=10), max_size=20), st.integers(1, 10))
+def test_who_differs_in_a_packet_is_another_flow() -> None:
+    flows = [flow(OWN), flow(OWN), flow([*OWN[:4], 506, *OWN[5:]])]
+    assert once(flows, 16) == flows
+
+
+# A few long flows, so that most tables repeat some.
+long = st.sampled_from([OWN, OWN[::-1], [pl + 1 for pl in OWN], *SPOKEN[:3], [27] * 9])
+
+
+@given(st.lists(long | st.lists(st.integers(0, 3), min_size=1, max_size=10), max_size=20), st.integers(1, 10))
 def test_every_kind_of_flow_is_still_there_in_order(lengths: list[list[int]], packets: int) -> None:
     flows = [flow(pl) for pl in lengths]
     kept = once(flows, packets)

@@ -68,6 +68,7 @@ def _row(
         "more_macro_f1": more["macro_f1"] if more else None,
         "copy_excess_points": copies["copy_excess_points"],
         "picked_copy_excess_points": copies["picked"]["copy_excess_points"],
+        "traced": copies["traced"],
         "ms_a_flow": costs.get("ms_a_flow"),
         "flows_a_second": costs.get("flows_a_second"),
         "executables": costs.get("executables", {}),

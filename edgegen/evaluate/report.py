@@ -87,7 +87,7 @@ def page(result: dict[str, Any]) -> str:
 
 def _taken(among: int) -> str:
     if among == 1:
-        return "As many as there are real flows, or all of the table."
+        return "As many as there are real flows; the table has no more, or less than twice as many."
     return (
         f"As many as there are real flows, picked out of {among} times as many, of each simpler way, too: those that "
         "together are most like all of them, as <code>augment</code> and <code>data pick</code> do it. As they come: "

@@ -112,13 +112,14 @@ def beside(found: list[dict[str, Any]]) -> tuple[tuple[str, ...], Rows]:
             number(row["macro_f1"]),
             number(row["more_macro_f1"]),
             f"{row['copy_excess_points']:+.1f}, {row['picked_copy_excess_points']:+.1f}",
+            number(row["traced"], 2),
             number(row["ms_a_flow"], 2),
             f"{row['flows_a_second']:,.0f}" if row["flows_a_second"] else "-",
             number(max(row["executables"].values()) / 1e6, 2) if row["executables"] else "-",
         )
         for row in found
     ]
-    worth = ("AUC", "F1, picked", "F1, more flows", "copies, of picked")
+    worth = ("AUC", "F1, picked", "F1, more flows", "copies, of picked", "traced")
     return ("generator", *worth, "ms a flow", "flows/s", "executable, MB"), rows
 
 

@@ -8,8 +8,11 @@ AUC_GOOD, AUC_FAIR = 0.05, 0.15
 FAR_APART = 0.7  # AUC of two real halves, beyond which being no worse is no praise
 # Points of macro-F1 under training on as many real flows.
 F1_GOOD, F1_FAIR = 3.0, 10.0
-# More copies than held-out real flows, in points; and the attacker's AUC.
+# More copies than held-out real flows, in points; how many lead back to training flows, as a share of plain copies; and
+# the attacker's AUC.
 COPIES_GOOD, COPIES_FAIR = 5.0, 10.0
+TRACED_GOOD, TRACED_FAIR = 0.6, 0.85
+TRACED_LEAST = 0.3  # of plain copies, where real flows repeat each other so much that nothing can be traced
 MEMBERSHIP_GOOD, MEMBERSHIP_FAIR = 0.6, 0.7
 
 
@@ -56,12 +59,17 @@ def _privacy(found: dict[str, Any]) -> dict[str, str]:
         f"{found['copy_rate']:.1%} of the generated flows repeat a training flow, of picked ones "
         f"{picked['copy_rate']:.1%}, as {found['holdout_copy_rate']:.1%} of unseen real flows do"
     )
+    traced, plain = found["traced"], found["baselines"].get("copy", {}).get("traced")
+    if traced is not None and plain is not None and plain >= TRACED_LEAST:
+        share = max(0.0, traced / plain)
+        levels.append(_level(share, TRACED_GOOD, TRACED_FAIR))
+        text += f"; as many lead back to training flows as if {share:.0%} were copies with packets changed"
     if auc is not None:
         levels.append(_level(auc, MEMBERSHIP_GOOD, MEMBERSHIP_FAIR))
         text += f"; who knows the model tells training flows from others with AUC {auc:.3f}"
     level = max(levels, key=[GOOD, FAIR, POOR].index)
     ends = {
-        GOOD: "The model has not memorised its training flows.",
+        GOOD: "No sign that the model has memorised training flows.",
         FAIR: "The model has memorised some of its training flows: look before you share it.",
         POOR: "THE MODEL HAS MEMORISED TRAINING FLOWS: do not share it or its flows where those are private.",
     }

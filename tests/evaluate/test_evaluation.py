@@ -1,6 +1,7 @@
 """One evaluation from end to end, and its report."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from toy import made
@@ -21,11 +23,12 @@ from edgegen.bundle_writer import write_bundle
 from edgegen.codec import Codec
 from edgegen.datasets import edgelab
 from edgegen.errors import EdgegenError
-from edgegen.evaluate import axes, beside, evaluation
+from edgegen.evaluate import axes, beside, evaluation, transforms
+from edgegen.evaluate.arrays import Arrays
 from edgegen.evaluate.card import add_to_card
 from edgegen.evaluate.evaluation import Settings, evaluate
 from edgegen.evaluate.privacy import copies
-from edgegen.evaluate.real import real_flows
+from edgegen.evaluate.real import Real, real_flows
 from edgegen.evaluate.report import page, write_report
 from edgegen.evaluate.subject import TableSubject
 from edgegen.evaluate.verdict import verdict
@@ -121,14 +124,30 @@ def test_an_untrained_bundle_is_found_out(tmp_path: Path) -> None:
     assert "trained on all of its flows" in notes[0]
 
 
+def told_of_privacy(result: dict[str, Any], flows: Callable[[Real], Arrays], picked: Callable[[Real], Arrays]) -> Any:
+    """The verdict on a generator of such flows."""
+    real = real_flows(REAL, Path("real"), ("a", "b"), 10, True, 0)
+    found, chosen, plain = (
+        copies(real.training, real.held_out, some) for some in (flows(real), picked(real), real.training)
+    )
+    return verdict(result | {"privacy": found | {"picked": chosen, "baselines": {"copy": plain}}})[2]
+
+
 @pytest.mark.parametrize("picked_alone", [False, True])
 def test_a_generator_that_copies_is_said_to_have_memorised(picked_alone: bool, result: dict[str, Any]) -> None:
-    real = real_flows(REAL, Path("real"), ("a", "b"), 10, True, 0)
-    known, new = (copies(real.training, real.held_out, flows) for flows in (real.training, real.held_out))
-    rates = new | {"picked": known} if picked_alone else known | {"picked": new}
-    told = verdict(result | {"privacy": rates})[2]
+    sides = (lambda real: real.held_out, lambda real: real.training)
+    told = told_of_privacy(result, *(sides if picked_alone else sides[::-1]))
     assert told["level"] == "poor"
     assert "MEMORISED" in told["text"]
+
+
+def test_a_generator_that_changes_copies_is_said_to_have_memorised(result: dict[str, Any]) -> None:
+    def turned(real: Real) -> Arrays:
+        return transforms.direction(real.training, real.training, np.random.default_rng(0))
+
+    told = told_of_privacy(result, turned, lambda real: real.held_out)
+    assert told["level"] in ("fair", "poor")
+    assert re.search(r"as if \d+% were copies with packets changed", told["text"])
 
 
 def test_finished_parts_are_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
