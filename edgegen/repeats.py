@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
+from edgegen.codec import Codec
 from edgegen.flow import Flow
 
 # So many different pairs of neighbouring packets that are in no other flow. A shorter flow or a steady stream has
@@ -39,4 +40,5 @@ def once(flows: Sequence[Flow], packets: int) -> list[Flow]:
 
 
 def _start(flow: Flow, packets: int) -> Packets:
-    return tuple(zip(flow.pl[:packets], flow.dir[:packets], strict=True))
+    # Longer packets are all the same to a generator.
+    return tuple((min(pl, Codec.max_pl), turn) for pl, turn in zip(flow.pl[:packets], flow.dir[:packets], strict=True))

@@ -63,14 +63,17 @@ class Arrays:
             columns.append(np.where(none, -7.0, np.log10(np.maximum(self.iat, MICROSECOND))))
         return np.concatenate(columns, axis=1).astype(np.float64)
 
-    def patterns(self, directions: bool = True) -> list[bytes]:
-        """What makes two flows copies of each other: the same lengths and directions, packet by packet.
+    def packets(self, directions: bool = True) -> Ints:
+        """(n, p) each packet as one number, -1 where there is none.
 
         Lengths as a generator can give them, so that none hides a copy by cutting it.
         directions: False for the lengths alone
         """
-        signed = np.where(self.present, 2 * np.minimum(self.pl, LONGEST_PL) + directions * self.dir, -1)
-        return [row.tobytes() for row in signed]
+        return np.where(self.present, 2 * np.minimum(self.pl, LONGEST_PL) + directions * self.dir, -1)
+
+    def patterns(self, directions: bool = True) -> list[bytes]:
+        """What makes two flows copies of each other: the same `packets`."""
+        return [row.tobytes() for row in self.packets(directions)]
 
 
 def arrays(flows: Sequence[Flow], labels: Sequence[str], packets: int, times: bool = True) -> Arrays:

@@ -48,5 +48,4 @@ def edits(flows: Ints, counts: Ints, others: Ints) -> Small:
 
 
 def _packets(flows: Arrays) -> tuple[Ints, Ints]:
-    signed = np.where(flows.present, 2 * flows.pl + flows.dir, -1)[:, :FIRST]
-    return signed, np.minimum(flows.count, FIRST)
+    return flows.packets()[:, :FIRST], np.minimum(flows.count, FIRST)

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from edgegen.evaluate.arrays import LONGEST_PL, Arrays, Ints
+from edgegen.evaluate.arrays import Arrays, Ints
 from edgegen.evaluate.subject import Subject
 
 # Flows to pick out of, for each that is picked. Three times as many were worth no more.
@@ -62,7 +62,7 @@ def runs(flows: Arrays) -> Runs:
     A flow's end counts as a packet, and what would lie beyond it is like no other flow's. Times do not count: with them
     forests learned no more.
     """
-    packed = np.where(flows.present, 2 * np.minimum(flows.pl, LONGEST_PL) + flows.dir, -1)
+    packed = flows.packets()
     packets = [_numbered(packet) for packet in packed.T]
     pairs = [_together(one, other) for one, other in pairwise(packets)]
     # Each with how many packets a flow must have to have it.

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edgegen.evaluate.arrays import Arrays, arrays
+from edgegen.evaluate.arrays import LONGEST_PL, Arrays, arrays
 from edgegen.evaluate.edits import FIRST, nearest
 from edgegen.flow import Flow
 
@@ -37,3 +37,8 @@ def test_all_packets_that_are_compared_may_differ() -> None:
     least, _ = nearest(those([one], FIRST + 4), those([two], FIRST + 4))
     assert least.tolist() == [FIRST]
     assert least.dtype == np.int64
+
+
+def test_a_packet_that_a_generator_cuts_is_the_same() -> None:
+    least, _ = nearest(those([[(1_500, 0), (LONGEST_PL, 1)]]), those([[(1_500, 0), (60_000, 1)]]))
+    assert least.tolist() == [0]
