@@ -90,7 +90,7 @@ def _float_linear(on: Converter, positive: bool = False) -> Relax:
 def _attention(on: Converter, zero: int | None = None) -> Relax:
     qkv, cos, sin, position, _, _, key, value = on.inputs
     (b, slots, d), heads, steps = on.shape(6), int(on.constant(5)[1]), on.shape(1)[0]
-    kernel = tir.attention(b, heads, d // heads, slots, steps, float(on.constant(4)), zero)
+    kernel = tir.attention(b, heads, d // heads, slots, steps, float(on.constant(4)), zero, on.dot)
     reads = [qkv, cos, sin, position, on.view(key, (b, slots // LANES, d, LANES)), value]
     *row, key, value = on.results(kernel, reads, _row(b, d, zero), updates=(4, 5))
     return relax.Tuple([*row, on.view(key, (b, slots, d)), value])

@@ -1,5 +1,6 @@
 """One position of causal attention for each row of the batch, its key and value written into the cache."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
@@ -13,23 +14,27 @@ from edgegen.export.tir.lanes import (
     Buffer,
     Kernel,
     each,
+    fetch,
     loop,
     merge,
     minus_product,
     scratch,
     store,
 )
+from edgegen.export.tir.products import DOTS
 
 MASKED = -1e9
 
 
-def attention(b: int, heads: int, width: int, slots: int, steps: int, temperature: float, zero: int | None) -> Any:
+def attention(
+    b: int, heads: int, width: int, slots: int, steps: int, temperature: float, zero: int | None, dot: str
+) -> Any:
     """Attention of qkv (b, 3 d), d = heads * width, over the slots up to position[i]: a row of d.
 
     cos, sin (steps, width / 2): rotary tables; position int64 (b,)
     key (b, slots / LANES, d, LANES), value (b, slots, d): the caches, read and written in place. LANES slots of a key
     lie side by side, so that their scores are formed at once; what lies beyond the position's own LANES is never read.
-    zero: see Ending
+    zero: see Ending; dot: the instruction set, of no account for the result
     """
     if slots % LANES:
         raise EdgegenError(f"a cache of {slots} slots is not a multiple of {LANES}, which the attention kernel needs")
@@ -51,21 +56,38 @@ def attention(b: int, heads: int, width: int, slots: int, steps: int, temperatur
                 store(key, turned[k], i, at // LANES, k, at % LANES)
             with each(d) as k:
                 store(value, qkv[i, 2 * d + k], i, at, k)
+            following = tirx.min(i + 1, kernel.rows - 1) if b > 1 and DOTS[dot].FETCH else None
+            this = _Row(i, following, at, width, slots)
             # One thing for all heads after another: what a processor can do at the same time stands together.
-            with loop(heads) as h:
-                store(peak, _scores(query, key, weight, i, h * width, width, h * slots, at), h)
-            with loop(heads) as h:
-                store(share, f32(1.0) / _weights(weight, peak[h], h * slots, at), h)
-            with loop(heads) as h:
-                mixed = scratch(width)
-                with T.vectorized(width) as k:
-                    store(mixed, f32(0.0), k)
-                with loop(at + 1) as t, T.vectorized(width) as k:
-                    store(mixed, fma(weight[h * slots + t], value[i, t, h * width + k], mixed[k]), k)
-                with T.vectorized(width) as k:
-                    store(row, mixed[k] * share[h], h * width + k)
+            scored, mixed = _side_by_side(heads, LANES, dot), _side_by_side(heads, width, dot)
+            with loop(heads // scored) as group:
+                _scores(this, group * scored, scored, query, key, weight, peak)
+            with loop(heads // scored) as group:
+                _weights(this, group * scored, scored, weight, peak, share)
+            with loop(heads // mixed) as group:
+                _mix(this, group * mixed, mixed, weight, share, value, row)
             ending.give(row, i)
     return kernel.function
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Row i of the batch, at slot `at`; following: the row whose caches are fetched meanwhile, if any are."""
+
+    i: Expr
+    following: Expr | None
+    at: Expr
+    width: int
+    slots: int
+
+
+def _side_by_side(heads: int, size: int, dot: str) -> int:
+    """How many heads, a divisor of all, have their sums of `size` floats in half of the registers, or one.
+
+    A step of a sum waits for the one before it; those of other heads need not.
+    """
+    most = max(1, DOTS[dot].REGISTERS * DOTS[dot].LANES // 2 // size)
+    return max(n for n in range(1, heads + 1) if heads % n == 0 and n <= most)
 
 
 def _turn(
@@ -78,32 +100,67 @@ def _turn(
         store(to, result if factor == 1.0 else result * f32(factor), at + shift)
 
 
-def _scores(
-    query: Buffer, key: Buffer, weight: Buffer, i: Expr, first: Expr, width: int, place: Expr, at: Expr
-) -> Expr:
-    """weight[place + t] = query . key of a head for slots t up to `at`, MASKED in the rest of its LANES; the most."""
-    most, score = scratch(LANES), scratch(LANES)
-    with T.vectorized(LANES) as lane:
-        store(most, f32(MASKED), lane)
-    with loop(at // LANES + 1) as chunk:
+def _scores(this: _Row, h: Expr, n: int, query: Buffer, key: Buffer, weight: Buffer, peak: Buffer) -> None:
+    """weight[head, t] = query . key of heads h .. h + n - 1 for slots t up to the row's, MASKED in the rest of its
+    LANES; the most in peak[head]."""
+    most, score = [scratch(LANES) for _ in range(n)], [scratch(LANES) for _ in range(n)]
+    for held in most:
         with T.vectorized(LANES) as lane:
-            store(score, f32(0.0), lane)
-        with loop(width) as k, T.vectorized(LANES) as lane:
-            store(score, fma(query[first + k], key[i, chunk, first + k, lane], score[lane]), lane)
-        with T.vectorized(LANES) as lane:
-            seen = tirx.Select(chunk * LANES + lane <= at, score[lane], f32(MASKED))
-            store(weight, seen, place + chunk * LANES + lane)
-            store(most, tirx.max(most[lane], seen), lane)
-    return merge(most, LANES, tirx.max)
+            store(held, f32(MASKED), lane)
+    with loop(this.at // LANES + 1) as chunk:
+        for held in score:
+            with T.vectorized(LANES) as lane:
+                store(held, f32(0.0), lane)
+        with loop(this.width) as k:
+            for j in range(n):
+                number = (h + j) * this.width + k
+                if this.following is not None:
+                    fetch(key, this.following, chunk, number, 0)
+                with T.vectorized(LANES) as lane:
+                    store(score[j], fma(query[number], key[this.i, chunk, number, lane], score[j][lane]), lane)
+        for j in range(n):
+            with T.vectorized(LANES) as lane:
+                slot = chunk * LANES + lane
+                seen = tirx.Select(slot <= this.at, score[j][lane], f32(MASKED))
+                store(weight, seen, (h + j) * this.slots + slot)
+                store(most[j], tirx.max(most[j][lane], seen), lane)
+    for j in range(n):
+        store(peak, merge(most[j], LANES, tirx.max), h + j)
 
 
-def _weights(weight: Buffer, peak: Expr, place: Expr, at: Expr) -> Expr:
-    """weight[place + t] = e^(weight[place + t] - peak) for slots t up to `at`, 0 in the rest of its LANES; the sum."""
-    total = scratch(LANES)
-    with T.vectorized(LANES) as lane:
-        store(total, f32(0.0), lane)
-    with loop(at // LANES + 1) as chunk, T.vectorized(LANES) as lane:
-        slot = chunk * LANES + lane
-        store(weight, tirx.Select(slot <= at, exp(weight[place + slot] - peak), f32(0.0)), place + slot)
-        store(total, total[lane] + weight[place + slot], lane)
-    return merge(total, LANES, lambda a, b: a + b)
+def _weights(this: _Row, h: Expr, n: int, weight: Buffer, peak: Buffer, share: Buffer) -> None:
+    """weight[head, t] = e^(weight[head, t] - peak[head]) of the same heads and slots, 0 in the rest of the row's LANES;
+    one over the sum in share[head]."""
+    total = [scratch(LANES) for _ in range(n)]
+    for held in total:
+        with T.vectorized(LANES) as lane:
+            store(held, f32(0.0), lane)
+    with loop(this.at // LANES + 1) as chunk:
+        for j in range(n):
+            with T.vectorized(LANES) as lane:
+                slot = chunk * LANES + lane
+                place = (h + j) * this.slots + slot
+                store(weight, tirx.Select(slot <= this.at, exp(weight[place] - peak[h + j]), f32(0.0)), place)
+                store(total[j], total[j][lane] + weight[place], lane)
+    for j in range(n):
+        store(share, f32(1.0) / merge(total[j], LANES, lambda a, b: a + b), h + j)
+
+
+def _mix(this: _Row, h: Expr, n: int, weight: Buffer, share: Buffer, value: Buffer, row: Buffer) -> None:
+    """row[head] = the values of slots up to the row's, each times its weight[head, t], and their sum times share[head],
+    of heads h .. h + n - 1."""
+    mixed = [scratch(this.width) for _ in range(n)]
+    for held in mixed:
+        with T.vectorized(this.width) as k:
+            store(held, f32(0.0), k)
+    with loop(this.at + 1) as t:
+        for j in range(n):
+            first = (h + j) * this.width
+            if this.following is not None:
+                for k in range(0, this.width, LANES):
+                    fetch(value, this.following, t, first + k)
+            with T.vectorized(this.width) as k:
+                store(mixed[j], fma(weight[(h + j) * this.slots + t], value[this.i, t, first + k], mixed[j][k]), k)
+    for j in range(n):
+        with T.vectorized(this.width) as k:
+            store(row, mixed[j][k] * share[h + j], (h + j) * this.width + k)

@@ -100,13 +100,16 @@ class Dot(Protocol):
     """One instruction set.
 
     ZERO: what is added to activations before they are stored
-    LANES: float32 in one of its registers
+    REGISTERS, LANES: how many vectors it holds, of how many float32 each
+    FETCH: whether asking for memory before it is read is worth an instruction
     TILE: (rows of the batch, blocks of weights) whose sums its registers hold, for one row and for several
     FLOAT_TILE: the same for products of float32
     """
 
     ZERO: ClassVar[int]
+    REGISTERS: ClassVar[int]
     LANES: ClassVar[int]
+    FETCH: ClassVar[bool]
     TILE: ClassVar[tuple[tuple[int, int], tuple[int, int]]]
     FLOAT_TILE: ClassVar[tuple[tuple[int, int], tuple[int, int]]]
 

@@ -18,7 +18,9 @@ class Sdot(Dot):
     """ARMv8.2 dot product: sixteen products and twelve sums in one instruction, the four activations from a lane."""
 
     ZERO: ClassVar = 0
+    REGISTERS: ClassVar = 32
     LANES: ClassVar = LANES
+    FETCH: ClassVar = False  # it costs instructions, and what it gains is not measured
     TILE: ClassVar = ((1, 4), (4, 1))
     FLOAT_TILE: ClassVar = ((1, 4), (4, 1))
 
@@ -65,7 +67,9 @@ class Smull(Dot):
     """
 
     ZERO: ClassVar = 0
+    REGISTERS: ClassVar = 32
     LANES: ClassVar = LANES
+    FETCH: ClassVar = False  # it costs instructions, and what it gains is not measured
     TILE: ClassVar = ((1, 2), (1, 2))
     FLOAT_TILE: ClassVar = ((1, 4), (4, 1))
     AT_ONCE: ClassVar = 8  # quarters, of two sums each
@@ -133,6 +137,7 @@ def _product(weights: Expr, activations: Expr, half: int) -> Expr:
 class Vmull(Smull):
     """The same on 32-bit ARM, which has half the registers, each of them two of 64 bits."""
 
+    REGISTERS: ClassVar = 16
     TILE: ClassVar = ((1, 1), (1, 1))
     FLOAT_TILE: ClassVar = ((1, 2), (2, 1))
     AT_ONCE: ClassVar = 2

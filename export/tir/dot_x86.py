@@ -14,7 +14,9 @@ class Vnni(Dot):
     """AVX-512 VNNI: vpdpbusd multiplies unsigned by signed bytes, so activations are stored as q + 128."""
 
     ZERO: ClassVar = 128
+    REGISTERS: ClassVar = 32
     LANES: ClassVar = 16
+    FETCH: ClassVar = True
     TILE: ClassVar = ((1, 4), (4, 4))
     FLOAT_TILE: ClassVar = ((1, 4), (4, 4))
     BUSY: ClassVar = 8  # sums that cover the latency of vpdpbusd
@@ -56,7 +58,9 @@ class Avx2(Dot):
     """
 
     ZERO: ClassVar = 128
+    REGISTERS: ClassVar = 16
     LANES: ClassVar = 8  # half a block
+    FETCH: ClassVar = True
     TILE: ClassVar = ((1, 4), (1, 4))
     FLOAT_TILE: ClassVar = ((1, 4), (5, 1))
 

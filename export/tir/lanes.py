@@ -60,6 +60,14 @@ def store(buffer: Buffer, value: Expr, *index: Expr) -> None:
     T.buffer_store(buffer, value, list(index))
 
 
+def fetch(buffer: Buffer, *index: Expr) -> None:
+    """Ask for the cache line of an element that is read soon, into the second level: the first has no room for it."""
+    read, second_level, data = (tirx.const(value, "int32") for value in (0, 2, 1))
+    T.evaluate(
+        tirx.call_llvm_intrin("void", "llvm.prefetch.p0", tirx.address_of(buffer[index]), read, second_level, data)
+    )
+
+
 @contextmanager
 def loop(extent: Any) -> Iterator[Expr]:
     with T.serial(extent) as i:
