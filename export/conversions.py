@@ -114,7 +114,7 @@ def _scan(on: Converter, zero: int | None = None) -> Relax:
     if not np.allclose(A, rate[:, None] * np.arange(1, n + 1), rtol=1e-6, atol=0):
         raise EdgegenError("the step graph's state space has rates that are not 1, 2, ... times one of each channel")
     reads = [delta, u, z, B, C, relax.const(rate), D, position, on.view(ssm, (b, e // LANES, n, LANES))]
-    *row, new = on.results(tir.scan(b, e, n, on.lanes, zero), reads, _row(b, e, zero), updates=(8,))
+    *row, new = on.results(tir.scan(b, e, n, zero, on.dot), reads, _row(b, e, zero), updates=(8,))
     return relax.Tuple([*row, on.view(new, (b, e, n))])
 
 

@@ -20,7 +20,7 @@ class Converter:
     def __init__(self, bb: relax.BlockBuilder, inputs: Sequence[Relax], dot: str) -> None:
         self.bb, self.dot = bb, dot
         *self.inputs, self.rows = inputs
-        self.zero, self.lanes = DOTS[dot].ZERO, DOTS[dot].LANES
+        self.zero = DOTS[dot].ZERO
 
     def shape(self, index: int) -> tuple[int, ...]:
         return tuple(int(size) for size in self.inputs[index].ty.shape)

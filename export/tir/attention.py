@@ -56,8 +56,7 @@ def attention(
                 store(key, turned[k], i, at // LANES, k, at % LANES)
             with each(d) as k:
                 store(value, qkv[i, 2 * d + k], i, at, k)
-            following = tirx.min(i + 1, kernel.rows - 1) if b > 1 and DOTS[dot].FETCH else None
-            this = _Row(i, following, at, width, slots)
+            this = _Row(i, kernel.following(i, DOTS[dot].FETCH), at, width, slots)
             # One thing for all heads after another: what a processor can do at the same time stands together.
             scored, mixed = _side_by_side(heads, LANES, dot), _side_by_side(heads, width, dot)
             with loop(heads // scored) as group:

@@ -47,6 +47,13 @@ class Kernel:
         if error[0] is None:
             self.function = self._builder.get()
 
+    def following(self, i: Expr, wanted: bool) -> Expr | None:
+        """The row after row i, whose states are fetched meanwhile, if wanted; None, too, where there is but one row.
+
+        The states of a batch are more than the caches near a processor hold.
+        """
+        return tirx.min(i + 1, self.rows - 1) if wanted and self.b is not None and self.b > 1 else None
+
     def tensor(self, name: str, shape: Shape, dtype: str = "float32") -> Buffer:
         return T.arg(name, T.Buffer(shape, dtype))
 

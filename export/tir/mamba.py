@@ -11,7 +11,8 @@ from tvm.script.ir_builder import tirx as T
 from edgegen.errors import EdgegenError
 from edgegen.export.maths import Expr, exp_minus_one, f32, fma, sigmoid
 from edgegen.export.tir.ending import Ending, ending_in
-from edgegen.export.tir.lanes import LANES, Buffer, Kernel, each, fill, loop, scratch, store
+from edgegen.export.tir.lanes import LANES, Buffer, Kernel, each, fetch, fill, loop, scratch, store
+from edgegen.export.tir.products import DOTS
 
 
 def _forget(state: Buffer, size: int, position: Buffer, i: Expr, place: Any) -> None:
@@ -56,7 +57,7 @@ def conv(b: int, e: int, taps: int, zero: int | None) -> Any:
 CHAINS = 4  # of powers, each independent of the others
 
 
-def scan(b: int, e: int, n: int, lanes: int, zero: int | None) -> Any:
+def scan(b: int, e: int, n: int, zero: int | None, dot: str) -> Any:
     """One step of the selective scan, its skip and its gate: a row of e.
 
         h_j <- e^(j delta rate) h_j + delta u B_j,    y = (sum_j h_j C_j + D u) silu(z)        j = 1 .. n
@@ -67,8 +68,9 @@ def scan(b: int, e: int, n: int, lanes: int, zero: int | None) -> Any:
         m_(a + b) = m_a + m_b + m_a m_b,    e^(j delta rate) h = h + m_j h
 
     delta, u, z (b, e); B, C (b, n); rate, D (e,), rate < 0; position int64 (b,); ssm (b, e / LANES, n, LANES)
-    lanes: channels at a time, of no account for the result
+    dot: the instruction set, of no account for the result
     """
+    lanes = DOTS[dot].LANES  # channels at a time
     if e % LANES:
         raise EdgegenError(f"an inner width of {e} is not a multiple of {LANES}, which the scan kernel needs")
     with Kernel(ending_in(zero, "scan"), b) as kernel:
@@ -83,6 +85,7 @@ def scan(b: int, e: int, n: int, lanes: int, zero: int | None) -> Any:
         total, added = scratch(lanes), scratch(lanes)
         with loop(kernel.rows) as i:
             _forget(ssm, e * n, position, i, lambda k: (i, k // (n * LANES), k // LANES % n, k % LANES))
+            following = kernel.following(i, DOTS[dot].FETCH)
             with loop(e // lanes) as part:
                 group, first = part // (LANES // lanes), part % (LANES // lanes) * lanes
                 with T.vectorized(lanes) as lane:
@@ -97,6 +100,8 @@ def scan(b: int, e: int, n: int, lanes: int, zero: int | None) -> Any:
                 with T.vectorized(lanes) as lane:
                     store(step, powers[CHAINS - 1][lane], lane)
                 for j in range(n):
+                    if following is not None:
+                        fetch(ssm, following, group, j, first)
                     with T.vectorized(lanes) as lane:
                         power = powers[j % CHAINS]
                         if j >= CHAINS:

@@ -28,7 +28,7 @@ INNER, TAPS, STATE = 2 * LANES, 4, 6
 
 
 def kernels_of(instructions: str) -> dict[str, Any]:
-    zero, lanes = DOTS[instructions].ZERO, DOTS[instructions].LANES
+    zero = DOTS[instructions].ZERO
     made = {
         "row_quantise": tir.row_quantise(ROWS, 20, zero),
         "odd_row_quantise": tir.row_quantise(ROWS, 7, zero),
@@ -37,7 +37,7 @@ def kernels_of(instructions: str) -> dict[str, Any]:
         "softmax_quantise": tir.softmax(ROWS, 20, zero),
         "attention_quantise": tir.attention(ROWS, HEADS, WIDTH, SLOTS, STEPS, TEMPERATURE, zero, instructions),
         "conv_quantise": tir.conv(ROWS, 20, TAPS, zero),
-        "scan_quantise": tir.scan(ROWS, INNER, STATE, lanes, zero),
+        "scan_quantise": tir.scan(ROWS, INNER, STATE, zero, instructions),
         "embedding": tir.embedding(ROWS, 37, 12),
         "lookup": tir.lookup(ROWS, STEPS, 20),
         "path_quantise": tir.path(ROWS, 20, zero),
@@ -48,7 +48,7 @@ def kernels_of(instructions: str) -> dict[str, Any]:
         "softmax": tir.softmax(ROWS, 20, None),
         "attention": tir.attention(ROWS, HEADS, WIDTH, SLOTS, STEPS, TEMPERATURE, None, instructions),
         "conv": tir.conv(ROWS, 20, TAPS, None),
-        "scan": tir.scan(ROWS, INNER, STATE, lanes, None),
+        "scan": tir.scan(ROWS, INNER, STATE, None, instructions),
         "path": tir.path(ROWS, 20, None),
         "head": tir.head(tir.Levels, WIDE_ROWS, *HEAD, instructions),
         "wide": tir.linear(tir.Levels, WIDE_ROWS, 24, 37, instructions),
