@@ -1,7 +1,7 @@
 """What generated flows add to a classifier that has few real ones."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -96,9 +96,17 @@ def edited(few: Arrays, number: int, random: Random) -> Arrays:
 
 def some(flows: Arrays, wanted: Ints, seed: int) -> Arrays:
     """As many flows of each label as wanted, or all there are."""
+    return next(sets(flows, wanted, seed))
+
+
+def sets(flows: Arrays, wanted: Ints, seed: int) -> Iterator[Arrays]:
+    """As many flows of each label as wanted, again and again while there are others; at least once what there is."""
     random = np.random.default_rng(seed)
-    rows = [random.permutation(np.flatnonzero(flows.label == label))[:n] for label, n in enumerate(wanted.tolist())]
-    return flows[np.concatenate(rows)]
+    rows = [random.permutation(np.flatnonzero(flows.label == label)) for label in range(len(wanted))]
+    numbers = wanted.tolist()
+    whole = min((len(those) // n for those, n in zip(rows, numbers, strict=True) if n), default=1)
+    for i in range(max(1, whole)):
+        yield flows[np.concatenate([those[i * n : (i + 1) * n] for those, n in zip(rows, numbers, strict=True)])]
 
 
 def spread(values: list[float]) -> dict[str, float]:

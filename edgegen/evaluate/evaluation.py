@@ -19,7 +19,7 @@ from edgegen.evaluate.verdict import verdict
 from edgegen.flow import unicode
 from edgegen.readers import read_real_flows
 
-FORMAT = 10  # of what parts hold: another number makes them all again
+FORMAT = 11  # of what parts hold: another number makes them all again
 
 
 def evaluate(

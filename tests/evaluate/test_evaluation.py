@@ -150,6 +150,26 @@ def test_a_generator_that_changes_copies_is_said_to_have_memorised(result: dict[
     assert re.search(r"as if \d+% were copies with packets changed", told["text"])
 
 
+def test_likeness_is_the_mean_of_every_set_that_a_generator_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Arrays] = []
+
+    def numbered(half: Arrays, other: Arrays, seed: int) -> dict[str, Any]:
+        asked.append(other)
+        return {"two_sample_auc": float(len(asked))}
+
+    monkeypatch.setattr(axes, "fidelity", numbered)
+    real = real_flows(REAL, Path("real"), ("a", "b"), 10, True, 0)
+    subject = TableSubject(written(tmp_path, "made.jsonl", made(600, 2)))
+    found = axes.likeness(subject, real, QUICK, lambda text: None)
+    sets = len(asked) - 1 - len(QUICK.baselines)
+    assert 3 <= sets <= axes.AMONG
+    assert found["two_sample_auc"] == np.mean(range(1, sets + 1))
+    assert found["two_sample_auc_floor"] == sets + 1
+    assert len({id(each) for each in asked}) == len(asked)
+
+
 def test_finished_parts_are_not_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made_parts: list[str] = []
 
