@@ -17,8 +17,7 @@ import machine
 from edgegen.bundle import Bundle
 from edgegen.errors import EdgegenError
 from edgegen.evaluate import classifiers, utility
-from edgegen.evaluate.arrays import Arrays, Ints
-from edgegen.evaluate.augmentation import some
+from edgegen.evaluate.arrays import Arrays, Ints, some
 from edgegen.evaluate.fidelity import two_sample_auc
 from edgegen.evaluate.real import Real, counts, real_flows
 from edgegen.evaluate.subject import BundleSubject

@@ -24,8 +24,8 @@ from scipy.stats import entropy
 import machine
 from edgegen import checkpoint
 from edgegen.codec import Codec
-from edgegen.evaluate.arrays import Arrays, Floats, arrays, flows_of
-from edgegen.evaluate.augmentation import edited, score, some, spread, together
+from edgegen.evaluate.arrays import Arrays, Floats, arrays, flows_of, some
+from edgegen.evaluate.augmentation import edited, score, spread, together
 from edgegen.evaluate.baselines import copy
 from edgegen.evaluate.classifiers import forest, tokens
 from edgegen.evaluate.parts import Parts

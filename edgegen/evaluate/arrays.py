@@ -1,6 +1,6 @@
 """Flows as padded arrays, and as the features that classifiers look at."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -86,6 +86,21 @@ def arrays(flows: Sequence[Flow], labels: Sequence[str], packets: int, times: bo
         pl[row, :n], direction[row, :n], iat[row, :n] = flow.pl[:n], flow.dir[:n], flow.iat[:n]
     label = np.array([index[flow.label] for flow in flows], np.int64)
     return Arrays(pl, direction, iat, count, label, tuple(labels), times)
+
+
+def some(flows: Arrays, wanted: Ints, seed: int) -> Arrays:
+    """As many flows of each label as wanted, or all there are."""
+    return next(sets(flows, wanted, seed))
+
+
+def sets(flows: Arrays, wanted: Ints, seed: int) -> Iterator[Arrays]:
+    """As many flows of each label as wanted, again and again while there are others; at least once what there is."""
+    random = np.random.default_rng(seed)
+    rows = [random.permutation(np.flatnonzero(flows.label == label)) for label in range(len(wanted))]
+    numbers = wanted.tolist()
+    whole = min((len(those) // n for those, n in zip(rows, numbers, strict=True) if n), default=1)
+    for i in range(max(1, whole)):
+        yield flows[np.concatenate([those[i * n : (i + 1) * n] for those, n in zip(rows, numbers, strict=True)])]
 
 
 def flows_of(made: Arrays) -> list[Flow]:

@@ -1,12 +1,12 @@
 """What generated flows add to a classifier that has few real ones."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from edgegen.evaluate.arrays import Arrays, Floats, Ints, concatenate
+from edgegen.evaluate.arrays import Arrays, Floats, Ints, concatenate, some
 from edgegen.evaluate.augment import REAL_SHARE
 from edgegen.evaluate.baselines import copy
 from edgegen.evaluate.classifiers import Classifier, forest
@@ -92,21 +92,6 @@ def together(few: Arrays, added: Arrays | None) -> tuple[Arrays, Floats | None]:
 def edited(few: Arrays, number: int, random: Random) -> Arrays:
     """`number` changed copies of each label's few flows."""
     return transform(STRONGEST, copy(few, np.full(len(few.labels), number), random), few, random)
-
-
-def some(flows: Arrays, wanted: Ints, seed: int) -> Arrays:
-    """As many flows of each label as wanted, or all there are."""
-    return next(sets(flows, wanted, seed))
-
-
-def sets(flows: Arrays, wanted: Ints, seed: int) -> Iterator[Arrays]:
-    """As many flows of each label as wanted, again and again while there are others; at least once what there is."""
-    random = np.random.default_rng(seed)
-    rows = [random.permutation(np.flatnonzero(flows.label == label)) for label in range(len(wanted))]
-    numbers = wanted.tolist()
-    whole = min((len(those) // n for those, n in zip(rows, numbers, strict=True) if n), default=1)
-    for i in range(max(1, whole)):
-        yield flows[np.concatenate([those[i * n : (i + 1) * n] for those, n in zip(rows, numbers, strict=True)])]
 
 
 def spread(values: list[float]) -> dict[str, float]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgegen.evaluate import augmentation, classifiers, privacy, utility
-from edgegen.evaluate.arrays import Arrays, Ints
+from edgegen.evaluate.arrays import Arrays, Ints, flows_of, sets, some
 from edgegen.evaluate.baselines import BASELINES, USUAL
 from edgegen.evaluate.distributions import QUANTITIES, histogram, transitions
 from edgegen.evaluate.fidelity import TIMED, by_label, fidelity
@@ -51,7 +51,7 @@ def likeness(subject: Subject, real: Real, settings: Settings, say: Say) -> dict
     for draw, (half, other) in enumerate(halves):
         say(f"fidelity, draw {draw + 1} of {settings.draws}")
         among = subject.draw(real.labels, AMONG * counts(other), FIDELITY_SEED + draw)
-        for made in augmentation.sets(among, counts(other), draw):
+        for made in sets(among, counts(other), draw):
             found.append(fidelity(half, made, draw))
             labels.append(by_label(half, made))
         floor.append(fidelity(half, other, draw))
@@ -103,7 +103,7 @@ def synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) -
     among = drawn(0)[1] // int(there.sum())  # a table may hold no more than are wanted
 
     def as_many_real(seed: int) -> Arrays:
-        return real.training if (there == wanted).all() else augmentation.some(real.training, there, seed)
+        return real.training if (there == wanted).all() else some(real.training, there, seed)
 
     say("random forests on generated and on real flows")
     result: dict[str, Any] = {
@@ -126,7 +126,7 @@ def synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) -
         }
     say("the generator as a classifier")
     rows = np.random.default_rng(0).permutation(len(real.held_out))[: max(1, MOST_LIKELIHOODS // len(real.labels))]
-    nats = subject.nats_by_label([real.held_out_flows[i] for i in rows], real.labels)
+    nats = subject.nats_by_label(flows_of(real.held_out[rows]), real.labels)
     if nats is not None:
         result["likelihood"] = {"macro_f1": utility.macro_f1(-nats, real.held_out[rows]), "flows": len(rows)}
     return result
@@ -208,9 +208,7 @@ def given_away(subject: Subject, real: Real, settings: Settings, say: Say) -> di
         flows = BASELINES[name](real.training, wanted, np.random.default_rng([PRIVACY_SEED, 0]))
         result["baselines"][name] = privacy.copies(real.training, real.held_out, flows)
     say("membership inference")
-    rows = np.random.default_rng(0).permutation(len(real.training_flows))[: len(real.held_out_flows)]
-    inside = subject.nats([real.training_flows[i] for i in rows])
-    outside = subject.nats(real.held_out_flows)
+    inside, outside = (subject.nats(flows_of(side)) for side in privacy.as_many(real.training, real.held_out, 0))
     if inside is not None and outside is not None:
         result |= privacy.membership(inside, outside)
     return result

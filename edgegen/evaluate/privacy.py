@@ -6,28 +6,33 @@ from typing import Any
 import numpy as np
 
 from edgegen.codec import Codec
-from edgegen.evaluate.arrays import Arrays, Floats
+from edgegen.evaluate.arrays import Arrays, Floats, some
 from edgegen.evaluate.edits import nearest
 from edgegen.evaluate.fidelity import MOST, scaled
+from edgegen.evaluate.real import counts
 from edgegen.flow import Flow
 from edgegen.runtime.loop import Stepper
 
 FALSE_POSITIVES = 0.01
-SAME = 1e-6  # distances below are none, but for rounding
+SAME = 1e-4  # distances below are none, but for rounding: a byte is twenty times as far
 TRACED = 2_000  # generated flows that are led back: more would not help, since which flows are held out says more
 
 
 def copies(training: Arrays, held_out: Arrays, generated: Arrays) -> dict[str, float | None]:
     """Shares of flows whose lengths and directions are, packet by packet, a training flow's.
 
-    Real flows repeat each other, so the generator's share says something only beside the held-out flows'. The same of
-    lengths alone (`lengths_...`): whoever changes a training flow's directions or times still hands out its lengths.
-    And of whoever changes anything else: see `traced`.
+    Real flows repeat each other, so the generator's share says something only beside the held-out flows', which count
+    as much as their label does among the generated ones: of some labels nearly all flows repeat, of others none. The
+    same of lengths alone (`lengths_...`): whoever changes a training flow's directions or times still hands out its
+    lengths. And of whoever changes anything else: see `traced`.
     """
     found: dict[str, float | None] = {"traced": traced(training, held_out, generated)}
+    weights = (counts(generated) / np.maximum(counts(held_out), 1))[held_out.label]
+    weights = weights if weights.any() else np.ones(len(held_out))
     for prefix, directions in (("", True), ("lengths_", False)):
         known = set(training.patterns(directions))
-        made, held = (float(np.mean([p in known for p in f.patterns(directions)])) for f in (generated, held_out))
+        repeats = [np.array([p in known for p in side.patterns(directions)]) for side in (generated, held_out)]
+        made, held = float(repeats[0].mean()), float(np.average(repeats[1], weights=weights))
         found |= {f"{prefix}copy_rate": made, f"{prefix}holdout_copy_rate": held}
         found[f"{prefix}copy_excess_points"] = 100 * (made - held)
     return found
@@ -60,21 +65,27 @@ def traced(training: Arrays, held_out: Arrays, generated: Arrays, seed: int = 0)
 def distance_ratio(training: Arrays, held_out: Arrays, generated: Arrays, seed: int = 0) -> float | None:
     """Median distance of generated flows to the nearest training flow over that to the nearest held-out one.
 
-    Of those that are nobody's copy, and as many training flows as held-out ones; None where all are copies. 1 where
-    training flows are nothing special.
+    Of those that are nobody's copy, and as many training flows of a label as held-out ones; None where all are copies.
+    1 where training flows are nothing special.
     """
     from sklearn.neighbors import NearestNeighbors
 
-    random = np.random.default_rng(seed)
-    n = min(len(training), len(held_out), MOST)
-    made = generated[random.permutation(len(generated))[:MOST]]
+    made = generated[np.random.default_rng(seed).permutation(len(generated))[:MOST]]
     distances = []
-    for side in (training, held_out):
-        near = NearestNeighbors(n_neighbors=1).fit(scaled(side[random.permutation(len(side))[:n]], held_out))
+    for side in as_many(training, held_out, seed):
+        near = NearestNeighbors(n_neighbors=1).fit(scaled(side[:MOST], held_out))
         distances.append(near.kneighbors(scaled(made, held_out))[0][:, 0])
     one, two = distances
     known = (one > SAME) & (two > SAME)
     return float(np.median(one[known]) / np.median(two[known])) if known.any() else None
+
+
+def as_many(training: Arrays, held_out: Arrays, seed: int) -> tuple[Arrays, Arrays]:
+    """As many flows of each label of both, in a random order: what differs by label alone does not tell them apart."""
+    alike = np.minimum(counts(training), counts(held_out))
+    random = np.random.default_rng(seed)
+    one, other = (some(side, alike, seed) for side in (training, held_out))
+    return one[random.permutation(len(one))], other[random.permutation(len(other))]
 
 
 def membership(training: Floats, held_out: Floats) -> dict[str, Any]:

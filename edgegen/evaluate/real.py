@@ -24,8 +24,6 @@ class Real:
     training: Arrays
     held_out: Arrays
     sessions: tuple[str, ...]
-    training_flows: list[Flow]
-    held_out_flows: list[Flow]
     only_real: tuple[str, ...]
     only_made: tuple[str, ...]
     by_flow: tuple[str, ...]
@@ -81,8 +79,6 @@ def real_flows(flows: Sequence[Flow], path: Path, labels: Sequence[str], packets
         arrays(training, both, packets, times),
         arrays(held_out, both, packets, times),
         tuple(flow.session for flow in held_out),
-        training,
-        held_out,
         tuple(sorted(here - set(both))),
         tuple(sorted(set(labels) - set(both))),
         tuple(label for label in parts.by_flow if label in both),

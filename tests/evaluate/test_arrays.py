@@ -3,8 +3,9 @@
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from toy import table
 
-from edgegen.evaluate.arrays import arrays, concatenate, flows_of
+from edgegen.evaluate.arrays import Arrays, arrays, concatenate, flows_of, sets, some
 from edgegen.evaluate.compare import cut
 from edgegen.flow import Flow
 
@@ -49,3 +50,15 @@ def test_tables_are_put_together_and_taken_apart() -> None:
     both = concatenate([whole[np.array([2, 0])], whole[whole.label == 1]])
     assert both.pl[:, 0].tolist() == [2, 0, 1]
     assert both.label.tolist() == [0, 0, 1]
+
+
+def test_sets_share_no_flow_and_are_as_many_as_there_are_flows_for() -> None:
+    flows = table(200, 1)
+    rows = np.arange(len(flows))
+    numbered = Arrays(rows[:, None], rows[:, None], rows[:, None], rows, flows.label, flows.labels)
+    found = list(sets(numbered, np.array([30, 60]), 0))
+    assert [np.bincount(each.label).tolist() for each in found] == [[30, 60]] * 3
+    assert len({flow for each in found for flow in each.count.tolist()}) == 3 * 90
+    assert some(numbered, np.array([30, 60]), 0).count.tolist() == found[0].count.tolist()
+    assert [np.bincount(each.label).tolist() for each in sets(numbered, np.array([30, 300]), 0)] == [[30, 200]]
+    assert [len(each) for each in sets(numbered, np.array([0, 0]), 0)] == [0]

@@ -5,8 +5,8 @@ import pytest
 from toy import LABELS, made, table
 
 from edgegen.evaluate import tables
-from edgegen.evaluate.arrays import Arrays, Ints, arrays
-from edgegen.evaluate.augmentation import ADDED, curves, edited, gains, sets, some, together
+from edgegen.evaluate.arrays import Arrays, Ints, arrays, some
+from edgegen.evaluate.augmentation import ADDED, curves, edited, gains, together
 from edgegen.evaluate.figures import augmentation
 
 TRAINING, TEST = table(200, 1), table(100, 2)
@@ -40,17 +40,6 @@ def test_gains_are_of_ten_flows() -> None:
     found = gains([row | {"real_flows": 10}], 0.9)
     assert found == {"gain_percent": pytest.approx(40), "gap_closed": pytest.approx(0.5)}
     assert gains([row | {"real_flows": 10}], 0.5)["gap_closed"] is None
-
-
-def test_sets_share_no_flow_and_are_as_many_as_there_are_flows_for() -> None:
-    rows = np.arange(len(TRAINING))
-    numbered = Arrays(rows[:, None], rows[:, None], rows[:, None], rows, TRAINING.label, TRAINING.labels)
-    found = list(sets(numbered, np.array([30, 60]), 0))
-    assert [np.bincount(each.label).tolist() for each in found] == [[30, 60]] * 3
-    assert len({flow for each in found for flow in each.count.tolist()}) == 3 * 90
-    assert some(numbered, np.array([30, 60]), 0).count.tolist() == found[0].count.tolist()
-    assert [np.bincount(each.label).tolist() for each in sets(numbered, np.array([30, 300]), 0)] == [[30, 200]]
-    assert [len(each) for each in sets(numbered, np.array([0, 0]), 0)] == [0]
 
 
 def test_real_flows_weigh_half_and_a_label_gives_what_it_has() -> None:

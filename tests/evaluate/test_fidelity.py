@@ -89,6 +89,16 @@ def test_too_few_flows_are_none_and_never_nan() -> None:
     assert all(value is None or np.isfinite(value) for value in found.values())
 
 
+def test_equal_flows_lie_in_each_others_balls() -> None:
+    """However far they are from the origin, where differences of squares are rounded most."""
+    kinds = np.random.default_rng(0).integers(900, 1_400, (20, 6)).tolist()
+    flows = [Flow("x", kinds[i % 20], [i % 2] * 6, [0.0] * 6) for i in range(400)]
+    density, coverage = density_and_coverage(one(*flows), one(*flows), 0)
+    assert coverage == 1
+    # Each ball is of one kind: it holds all twenty of it where five are expected.
+    assert density == pytest.approx(4)
+
+
 def test_density_and_coverage_by_hand() -> None:
     flows = [Flow("x", [i], [0], [0.0]) for i in range(40)]
     density, coverage = density_and_coverage(one(*flows), one(*[Flow("x", [20], [0], [0.0])] * 40), 0)

@@ -8,7 +8,7 @@ from toy import table
 
 from edgegen.evaluate import transforms
 from edgegen.evaluate.arrays import Arrays, concatenate
-from edgegen.evaluate.privacy import copies, distance_ratio, membership, nats_of_flows, traced
+from edgegen.evaluate.privacy import as_many, copies, distance_ratio, membership, nats_of_flows, traced
 
 TRAINING, HELD_OUT = table(200, 1), table(200, 2)
 
@@ -19,6 +19,29 @@ def test_copies_are_counted() -> None:
     assert found["copy_rate"] == pytest.approx(0.5, abs=0.03)
     assert found["holdout_copy_rate"] < 0.03
     assert found["copy_excess_points"] == pytest.approx(100 * (found["copy_rate"] - found["holdout_copy_rate"]))
+
+
+def mixed(a: int, b: int, seed: int) -> Arrays:
+    """Flows of the first label that are all the same, and of the second as they come."""
+    flows = table(a + b, seed)
+    first, second = np.flatnonzero(flows.label == 0)[:a], np.flatnonzero(flows.label == 1)[:b]
+    return concatenate([flows[np.full(a, first[0])], flows[second]])
+
+
+def test_labels_that_repeat_more_are_no_copying_where_they_are_more_of() -> None:
+    training = mixed(80, 20, 1)
+    same = np.flatnonzero(training.label == 0)[:1]
+    held_out, generated = mixed(20, 80, 2), mixed(80, 20, 3)
+    held_out, generated = (
+        concatenate([training[np.repeat(same, (side.label == 0).sum())], side[side.label == 1]])
+        for side in (held_out, generated)
+    )
+    found = copies(training, held_out, generated)
+    assert found["copy_rate"] == pytest.approx(0.8, abs=0.05)
+    assert found["copy_excess_points"] == pytest.approx(0, abs=5)
+    inside, outside = as_many(training, held_out, 0)
+    assert np.bincount(inside.label).tolist() == np.bincount(outside.label).tolist() == [20, 20]
+    assert membership(inside.label.astype(float), outside.label.astype(float))["membership_auc"] == 0.5
 
 
 def test_lengths_are_given_away_whatever_the_directions() -> None:
