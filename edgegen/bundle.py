@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import reprlib
+import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -152,6 +153,7 @@ def _read_manifest(path: Path, trust: "Trust | None") -> dict[str, Any]:
     """The manifest of the bundle at `path`, its own hash and its signature checked."""
     file = path / MANIFEST
     try:
+        _must_be_file(file)
         text = file.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         raise EdgegenError(
@@ -180,13 +182,21 @@ def _check(path: Path, name: str, digest: str) -> None:
     if not name.isprintable():
         raise EdgegenError(f"{path / MANIFEST} names {name!r}, as no file of a bundle is called: do not use it")
     try:
-        found = hashlib.sha256(file.read_bytes()).hexdigest()
+        _must_be_file(file)
+        with file.open("rb") as opened:
+            found = hashlib.file_digest(opened, "sha256").hexdigest()
     except FileNotFoundError as error:
         raise EdgegenError(f"{file} is missing: copy or export the bundle again") from error
     except OSError as error:
         raise EdgegenError(f"{file} cannot be read ({error.strerror}): copy or export the bundle again") from error
     if found != digest:
         raise EdgegenError(f"{file} has been changed since the bundle was written: copy or export the bundle again")
+
+
+def _must_be_file(path: Path) -> None:
+    """EdgegenError where it is something else: who reads a pipe may wait for ever. OSError where it is not there."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise EdgegenError(f"{path} is no file: copy or export the bundle again")
 
 
 def is_inside(name: str) -> bool:

@@ -70,6 +70,14 @@ def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
         Bundle.open(bundle)
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "card.md"])
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(bundle: Path, name: str) -> None:
+    (bundle / name).unlink()
+    os.mkfifo(bundle / name)
+    with pytest.raises(EdgegenError, match=f"{name} is no file: copy or export the bundle again"):
+        Bundle.open(bundle)
+
+
 def test_what_is_no_bundle_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     for path, sentence in (
