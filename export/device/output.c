@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,11 +98,18 @@ void edgegen_output_open(const char *path, size_t record) {
     create();
 }
 
+/* Until `output` can be written to, where whoever started us has it not wait by itself. A signal ends this, too. */
+static void await(int output) {
+    struct pollfd room = {.fd = output, .events = POLLOUT};
+    poll(&room, 1, -1);
+}
+
 void edgegen_output_flush(void) {
     size_t done = 0, wanted = filled;
     while (done < wanted) {
         const ssize_t n = write(file, buffer + done, wanted - done);
-        if (n < 0 && errno != EINTR) fail("write");
+        if (n < 0 && errno == EAGAIN) await(file);
+        else if (n < 0 && errno != EINTR) fail("write");
         done += n < 0 ? 0 : (size_t)n;
         if (!signalled || temporary) continue;
         /* What has been written ends with a whole record. */

@@ -24,7 +24,7 @@ static int next_byte(void) {
         const ssize_t n = read(STDIN_FILENO, chunk, sizeof chunk);
         if (n == 0) return EOF;
         if (n < 0 && errno == ECONNRESET) exit(EDGEGEN_READER_GONE);
-        if (n < 0 && errno != EINTR) {
+        if (n < 0 && errno != EINTR && errno != EAGAIN) {
             char sentence[256];
             snprintf(sentence, sizeof sentence, "cannot read standard input (%s): give the pipe another",
                      strerror(errno));

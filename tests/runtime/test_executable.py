@@ -147,6 +147,19 @@ def test_a_file_of_a_process_with_the_same_number_is_left_alone(tmp_path: Path) 
     assert [path.read_text() for path in tmp_path.glob("f.jsonl.*")] == ["other\n"] * 3
 
 
+def test_an_output_that_does_not_wait_loses_nothing() -> None:
+    """As a pipe of a program that reads without waiting, whose own end the other shares."""
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    command = [mock_host.build("small", False), "generate", "-n", "20000"]
+    with subprocess.Popen(command, stdout=write, stderr=subprocess.PIPE) as process, open(read, "rb") as file:
+        os.close(write)
+        # The pipe is full long before the end.
+        time.sleep(0.2)
+        assert file.read() == expected("small", Request(20_000))
+        assert process.wait(60) == 0
+
+
 def test_a_reader_that_goes_ends_it_silently() -> None:
     command = [mock_host.build("small", False), "generate", "-n", "100000000"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
