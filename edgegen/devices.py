@@ -21,7 +21,7 @@ _AVX512 = ("avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl", "avx512_vn
 NEEDED: dict[str, dict[str, tuple[str, ...]]] = {
     "x86_64": {"avx512vnni": _X86_64_V3 + _AVX512, "avx2": _X86_64_V3},
     "aarch64": {"dotprod": ("asimddp",), "neon": ()},
-    "armv7": {"neon": ("neon", "vfpv4")},
+    "armv7": {"neon": ("neon", "vfpv4", "idiva")},
 }
 # Features that decide how fast a generator runs; export/device/machine.c has the same.
 FEATURES = (

@@ -65,7 +65,7 @@ TARGETS = {
             "arm-linux-musleabihf",
             "arm-linux-gnueabihf.2.17",
             "cortex_a7",
-            (Variant("neon", "vmull", "cortex-a12", ("+neon", "+vfp4"), "has_neon_vfpv4()"),),
+            (Variant("neon", "vmull", "cortex-a12", ("+neon", "+vfp4"), "has_neon_vfpv4_idiva()"),),
             "hard",
         ),
     )

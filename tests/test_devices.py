@@ -23,7 +23,9 @@ HERE = this_target()
 A53 = "fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid"
 A76 = A53 + " atomics fphp asimdhp asimdrdm lrcpc dcpop asimddp"
 A7 = "half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm"
+CORTEX_A5 = "half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 vfpd32"
 CORTEX_A9 = "half thumb fastmult vfp edsp neon vfpv3 tls vfpd32"
+A9_LACKS = "this processor lacks vfpv4, idiva"
 HASWELL = "fpu sse4_2 movbe popcnt xsave avx f16c bmi1 avx2 bmi2 fma"
 SAPPHIRE_RAPIDS = HASWELL + " avx512f avx512dq avx512cd avx512bw avx512vl avx512_vnni amx_int8"
 TREMONT = "fpu sse4_2 movbe popcnt xsave"
@@ -72,7 +74,8 @@ def test_the_needs_are_those_that_the_engine_asks_for(tmp_path: Path) -> None:
         ("aarch64", A53, "neon", {"dotprod": "this processor lacks asimddp"}, None),
         ("aarch64", A76, "dotprod", {}, None),
         ("armv7", A7, "neon", {}, None),
-        ("armv7", CORTEX_A9, None, {"neon": "this processor lacks vfpv4"}, "neon: this processor lacks vfpv4"),
+        ("armv7", CORTEX_A5, None, {"neon": "this processor lacks idiva"}, "neon: this processor lacks idiva"),
+        ("armv7", CORTEX_A9, None, {"neon": A9_LACKS}, f"neon: {A9_LACKS}"),
         ("x86_64", SAPPHIRE_RAPIDS, "avx512vnni", {}, None),
         ("x86_64", HASWELL, "avx2", {"avx512vnni": "this processor lacks avx512f, avx512bw"}, None),
         ("x86_64", TREMONT, None, {"avx512vnni": "this processor lacks avx", "avx2": "lacks avx"}, "avx2: this"),

@@ -41,10 +41,11 @@ static inline bool has_dotprod(void) { return getauxval(AT_HWCAP) & CAPABILITY_A
 #elif defined(__arm__)
 #include <sys/auxv.h>
 
-enum { CAPABILITY_NEON = 1 << 12, CAPABILITY_VFPV4 = 1 << 16 };
+enum { CAPABILITY_NEON = 1 << 12, CAPABILITY_VFPV4 = 1 << 16, CAPABILITY_IDIVA = 1 << 17 };
 
-static inline bool has_neon_vfpv4(void) {
-    const unsigned long wanted = CAPABILITY_NEON | CAPABILITY_VFPV4;
+/* What all of the executable, compiled for a Cortex-A7, needs: a Cortex-A5 may have the first two and cannot divide. */
+static inline bool has_neon_vfpv4_idiva(void) {
+    const unsigned long wanted = CAPABILITY_NEON | CAPABILITY_VFPV4 | CAPABILITY_IDIVA;
     return (getauxval(AT_HWCAP) & wanted) == wanted;
 }
 #endif
