@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import hmac
+import os
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -135,7 +136,7 @@ class _Guard:
         if not token:
             return True
         given = dict(scope["headers"]).get(b"authorization", b"")
-        return hmac.compare_digest(given, b"Bearer " + token.encode())
+        return hmac.compare_digest(given, b"Bearer " + os.fsencode(token))
 
 
 class _Refused(Exception):

@@ -53,8 +53,11 @@ def read_token(path: Path | None) -> str | None:
         return os.environ.get("EDGEGEN_TOKEN") or None
     try:
         token = path.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise EdgegenError(f"cannot read the token in {path}: {error}") from error
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise EdgegenError(f"cannot read the token in {path} ({reason}): check its path and permissions") from error
+    except UnicodeDecodeError as error:
+        raise EdgegenError(f"{path} is no text, and so holds no token: write one into it") from error
     if not token:
         raise UsageError(f"{path} holds no token: write one into it")
     return token

@@ -1,6 +1,7 @@
 """The server as its clients and its operator see it."""
 
 import json
+import os
 import socket
 import subprocess
 import threading
@@ -83,6 +84,13 @@ def test_the_token_is_asked_for(start: Start, tmp_path: Path) -> None:
         assert httpx.get(running.url + "/v1/models", headers={"authorization": "Bearer s3cret"}).status_code == 200
 
 
+def test_a_token_may_be_any_bytes(start: Start) -> None:
+    running = start(EDGEGEN_TOKEN=os.fsdecode(b"s\xff"))
+    for token, status in ((b"s\xff", 200), (b"s", 401)):
+        answer = httpx.get(running.url + "/v1/models", headers={b"authorization": b"Bearer " + token})
+        assert answer.status_code == status
+
+
 @pytest.mark.parametrize(
     ("flags", "status", "sentence"),
     [
@@ -91,7 +99,7 @@ def test_the_token_is_asked_for(start: Start, tmp_path: Path) -> None:
         (["--queue", "0"], 2, "queue 0 is no positive number"),
         (["--host", "192.0.2.1", "--token-file", "TOKEN"], 1, "cannot listen on 192.0.2.1 port 8080"),
         (["--host", "gw..lan", "--token-file", "TOKEN"], 1, "cannot listen on gw..lan port 8080"),
-        (["--token-file", "nothing"], 1, "cannot read the token in nothing"),
+        (["--token-file", "nothing"], 1, "cannot read the token in nothing (No such file or directory): check"),
     ],
 )
 def test_wrong_usage_is_one_sentence(
