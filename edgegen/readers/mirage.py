@@ -91,11 +91,11 @@ class _Text:
     def value(self) -> Any:
         """Take one JSON value. ValueError where none is there, or none that ends."""
         self.skip()
-        self.window, self.at = self.window[self.at :], 0
         while True:
             try:
-                value, self.at = self.decoder.raw_decode(self.window)
+                value, self.at = self.decoder.raw_decode(self.window, self.at)
             except ValueError:
+                self.window, self.at = self.window[self.at :], 0
                 # Doubling keeps the work of trying again proportional to the value's length.
                 more = self.file.read(max(CHUNK, len(self.window))) if len(self.window) < LONGEST_ENTRY else ""
                 if not more:
