@@ -125,13 +125,17 @@ def _replace(path: Path, write: Any) -> None:
             partial.chmod(0o644)
             os.replace(partial, path)
     except OSError as error:
-        raise EdgegenError(f"cannot write {path}: {error.strerror or error}") from error
+        raise _unwritten(path, error.strerror or str(error)) from error
     except SafetensorError as error:
-        raise EdgegenError(f"cannot write {path}: {error}") from error
+        raise _unwritten(path, str(error)) from error
 
 
 def _unfinished(run: Path, name: str) -> EdgegenError:
     return EdgegenError(f"{run} is not a trained run ({name} is missing): train it with 'edgegen train'")
+
+
+def _unwritten(path: Path, reason: str) -> EdgegenError:
+    return EdgegenError(f"cannot write {path} ({reason}): free space and go on with --resume, or choose another place")
 
 
 def _damaged(run: Path, error: Exception) -> EdgegenError:

@@ -21,7 +21,7 @@ from edgegen.resume import held
 from edgegen.runtime import generate
 from edgegen.split import split
 from edgegen.tables import print_table
-from edgegen.train import train
+from edgegen.train import check_minutes, train
 from edgegen.writers import write_flows
 
 FLOWS = 1_000
@@ -35,8 +35,7 @@ def demo(out: Path, minutes: float, data: Path | None = None) -> None:
 
     data: a flow table in place of EdgeLab. What an earlier demo left in `out` is replaced, another run is not.
     """
-    if not minutes > 0:
-        raise UsageError(f"--minutes {minutes:g} leaves no time to train: give a positive number")
+    check_minutes(minutes)
     data = data or edgelab()
     run = _fresh_run(out)
     train(data, run, "llama", "tiny", minutes=minutes, seed=SEED)

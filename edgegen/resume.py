@@ -19,7 +19,7 @@ def held(run: Path) -> Iterator[None]:
         run.mkdir(parents=True, exist_ok=True)
         folder = os.open(run, os.O_RDONLY)
     except OSError as error:
-        raise EdgegenError(f"cannot make the folder {run}: {error.strerror}") from error
+        raise EdgegenError(f"cannot make the folder {run} ({error.strerror}): choose another place") from error
     try:
         fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

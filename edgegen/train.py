@@ -1,5 +1,6 @@
 """A run: a model trained on a table of flows, from nothing or from another run, and resumed after a kill."""
 
+import math
 import platform
 import sys
 import time
@@ -67,6 +68,8 @@ def train(
     """
     if threads:
         torch.set_num_threads(threads)
+    if minutes is not None:
+        check_minutes(minutes)
     if refinements is not None and arch != "diffusion":
         raise UsageError(f"{arch} makes flows token by token: --refinements is for --arch diffusion")
     if init and arch == "diffusion":
@@ -141,6 +144,7 @@ def train(
         if progress:
             checkpoint.load_last(run, trainer.model, trainer.optimisers)
             trainer.history, trainer.best = progress["history"], progress["best"]
+            _keep_best(run, trainer)
         provenance = settings | {
             "flows": len(flows),
             "split": parts.to_json(),
@@ -177,6 +181,23 @@ def train(
                 said = time.monotonic()
                 say(_line(trainer.history[-1], epochs, hold_out, improved))
     return run
+
+
+def check_minutes(minutes: float) -> None:
+    """UsageError for what is no time to train for."""
+    if not 0 < minutes < math.inf:
+        raise UsageError(f"--minutes {minutes:g} is no time to train for: give a positive number")
+
+
+def _keep_best(run: Path, trainer: Trainer) -> None:
+    """Write the best weights again where they are damaged: those of the last epoch are in the run twice."""
+    try:
+        checkpoint.load(run)
+    except EdgegenError as error:
+        if trainer.best is None or trainer.best["epoch"] < len(trainer.history):
+            lost = f"{run} has lost the weights of its best epoch ({checkpoint.MODEL})"
+            raise EdgegenError(f"{lost}: train it again, in another folder") from error
+        checkpoint.save(run, trainer.model)
 
 
 def _line(record: dict[str, float], epochs: int | None, hold_out: bool, improved: bool) -> str:

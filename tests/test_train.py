@@ -138,6 +138,26 @@ def test_resumed_after_a_kill_the_weights_are_the_same(flows: Path, whole: Path,
     assert [r["validation"] for r in histories[0]] == [r["validation"] for r in histories[1]]
 
 
+def test_damaged_weights_of_a_finished_run_are_mended_or_named(
+    flows: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    good = (run / checkpoint.MODEL).read_bytes()
+    progress = checkpoint.read_progress(run)
+    assert progress is not None
+    assert progress["best"]["epoch"] == EPOCHS
+    for damage in (b"", good[:1000]):
+        (run / checkpoint.MODEL).write_bytes(damage)
+        short(flows, run, resume=True)
+        assert (run / checkpoint.MODEL).read_bytes() == good
+    # The best epoch was an earlier one: its weights were nowhere else.
+    monkeypatch.setattr(checkpoint, "read_progress", lambda run: progress | {"best": progress["history"][0]})
+    (run / checkpoint.MODEL).unlink()
+    with pytest.raises(EdgegenError, match="has lost the weights of its best epoch"):
+        short(flows, run, resume=True)
+
+
 def test_a_resumed_diffusion_knows_the_modes_of_its_labels(
     flows: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -251,7 +271,7 @@ def test_starting_from_a_run_keeps_what_it_knows(whole: Path, tmp_path: Path) ->
     assert adapted < started - 1
     with pytest.raises(UsageError, match="bins flows differently"):
         short(other, tmp_path / "no", init=whole, times=False)
-    with pytest.raises(UsageError, match="llama tiny"):
+    with pytest.raises(UsageError, match="train with --arch llama --size tiny"):
         short(other, tmp_path / "no", "mamba", init=whole)
 
 

@@ -26,8 +26,8 @@ def adapt(model: Generator, codec: Codec, trained: Generator, trained_codec: Cod
         raise UsageError("the run to start from cuts or bins flows differently: give the same packets and times")
     theirs = trained.config
     if replace(model.config, vocabulary=theirs.vocabulary, dropout=theirs.dropout) != theirs:
-        kind = f"{theirs.arch} {theirs.size}"
-        raise UsageError(f"the run to start from is a {kind}, which another architecture or size cannot take over")
+        wanted = f"--arch {theirs.arch} --size {theirs.size}"
+        raise UsageError(f"the run to start from has another architecture or size: train with {wanted}")
     weights = trained.state_dict()
     rows = weights.pop("tokens")
     model.load_state_dict(weights, strict=False)
