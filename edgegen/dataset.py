@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from edgegen.errors import UsageError
 from edgegen.flow import Flow
+from edgegen.paths import same
 from edgegen.readers import detect, import_flows
-from edgegen.readers.folder import same
 from edgegen.readers.options import Options
 from edgegen.readers.report import Report
-from edgegen.writers import write_flows
+from edgegen.writers import check_table, write_flows
 
 QUANTILES = (0.05, 0.5, 0.95)
 # Two flows that agree in (pl, dir) this far are duplicates: what the field's classifiers look at.
@@ -24,10 +23,9 @@ DUPLICATE_PACKETS = 10
 def import_table(sources: Sequence[Path], target: Path, options: Options, format: str) -> Report:
     """Write the flows of `sources` to `target`, as they come, and return what was read and left out.
 
-    Raises UsageError where `target` is one of them, which it would replace.
+    Raises UsageError where `target` is one of them, which it would replace, or no table.
     """
-    if any(_is_part(target, source) for source in sources):
-        raise UsageError(f"{target} is a source, and would be replaced by its own flows: write to another file")
+    check_table(target, [target for source in sources if _is_part(target, source)])
     report = Report()
     flows = import_flows(sources, options, report, format, target)
     write_flows(_shown(flows, report), target, options.metadata())

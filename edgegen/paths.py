@@ -1,5 +1,6 @@
-"""Whether there is something at a path."""
+"""What is at a path."""
 
+import os
 from pathlib import Path
 
 from edgegen.errors import EdgegenError
@@ -11,3 +12,11 @@ def is_there(path: Path) -> bool:
         return path.exists()
     except OSError as error:
         raise EdgegenError(f"cannot read {path} ({error.strerror}): check the path and its permissions") from error
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two paths are one file, under whatever names."""
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False

@@ -159,7 +159,7 @@ def _read_key(path: Path) -> bytes:
     try:
         return _read(path, _MOST_PEM)
     except OSError as error:
-        raise EdgegenError(f"cannot read the key {path}: {error.strerror}") from error
+        raise EdgegenError(f"cannot read the key {path} ({error.strerror}): check its path and permissions") from error
 
 
 def _read(path: Path, most: int) -> bytes:

@@ -13,11 +13,13 @@ from typing import Any, BinaryIO
 
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.flow import Flow, fault, unicode
+from edgegen.paths import same
 from edgegen.pcap_writer import write_pcap
 from edgegen.signals import held_signals
 from edgegen.temporary import new_file
 
 ROW_GROUP = 16_384  # flows
+TABLES = (".parquet", ".jsonl", ".csv")  # what holds flows with their labels
 CSV_COLUMNS = ("label", "proto", "session", "pl", "dir", "iat")
 
 Metadata = dict[str, str]
@@ -42,6 +44,14 @@ def write_flows(
         return writer(_sound(flows, str(path)), file, metadata or {}, extra)
 
 
+def check_table(path: Path, sources: Iterable[Path]) -> None:
+    """UsageError unless flows of `sources` can be written to `path`: to a table, and to none of these."""
+    if any(same(path, source) for source in sources):
+        raise UsageError(f"{path} is a source, and would be replaced by its own flows: write to another file")
+    if str(path) != "-" and path.suffix.lower() not in TABLES:
+        raise UsageError(f"{path} is no table that edgegen writes: name it with one of {', '.join(TABLES)}")
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A file that takes the name `path` when the block ends well, and is gone when it does not.
@@ -54,6 +64,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
                 yield file
             os.replace(temporary, path)
     except OSError as error:
+        if not path.parent.is_dir():
+            raise EdgegenError(f"cannot write {path}, as there is no folder {path.parent}: make it first") from error
         reason = error.strerror or str(error)
         raise EdgegenError(f"cannot write {path} ({reason}): free space or choose another place") from error
 

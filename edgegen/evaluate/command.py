@@ -25,7 +25,7 @@ from edgegen.readers import read_flows, read_real_flows
 from edgegen.readers.report import Report
 from edgegen.tables import print_table, printable
 from edgegen.trust import Trust
-from edgegen.writers import write_flows
+from edgegen.writers import check_table, write_flows
 
 
 def run(
@@ -94,6 +94,7 @@ def run_augment(
     """Write real and added flows to `out`, and say how many. trust: whose signature the bundle must bear"""
     if (bundle is None) == (transform is None):
         raise UsageError("name where the flows come from: --bundle NAME.edgegen, or --transform NAME")
+    check_table(out, [real])
     flows = read_real_flows(real)
     labels = sorted({flow.label for flow in flows})
     counts = augment.wanted(flows, labels, per_label, ratio)
@@ -107,6 +108,7 @@ def run_augment(
 
 def run_pick(flows: Path, per_label: int, out: Path) -> None:
     """Write to `out` `per_label` flows of each label that together are most like all, or all where there are fewer."""
+    check_table(out, [flows])
     told = Report()
     many = read_flows(flows, told)
     if told.generated:

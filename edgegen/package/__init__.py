@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edgegen.bundle import Bundle, this_target
-from edgegen.errors import EdgegenError
+from edgegen.errors import EdgegenError, UsageError
 from edgegen.package.content import ARCHITECTURES, Facts, contents
 from edgegen.package.deb import deb
 from edgegen.package.origin import check_environment, origin
@@ -28,16 +28,15 @@ def package(
     targets: none meaning all that the bundle has
     version: of Debian's form; none: edgegen's, and the day of the export
     port: where the socket listens, once it is enabled
-    Raises EdgegenError where the bundle lacks a target or the folder cannot be written, UsageError for a wrong version
-    or environment.
+    Raises EdgegenError where the bundle lacks a target or the folder cannot be written, UsageError for an unknown
+    target, a wrong version or environment.
     """
     name, made_by = _name(bundle.path), origin(bundle, version)
     made = {}
     for target in targets or bundle.manifest.targets or (this_target(),):
-        executable = bundle.executable(target)
         if target not in ARCHITECTURES:
-            known = ", ".join(ARCHITECTURES)
-            raise EdgegenError(f"{bundle.path} is for {target}, which no package is made for: choose of {known}")
+            raise UsageError(f"no package is made for {target}: choose of {', '.join(ARCHITECTURES)}")
+        executable = bundle.executable(target)
         path = folder / f"edgegen-{name}_{made_by.version}_{ARCHITECTURES[target]}.deb"
         made[path] = deb(*contents(bundle, executable, Facts(name, target, made_by, port)), made_by.seconds)
     for path, data in made.items():

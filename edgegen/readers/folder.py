@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from edgegen.errors import EdgegenError
+from edgegen.paths import same
 from edgegen.readers.report import Report
 
 
@@ -24,14 +25,6 @@ def files(source: Path, report: Report, besides: Path | None = None) -> Iterator
     if not found:
         raise EdgegenError(f"the folder {source} holds no file: give one with captures or data sets")
     yield from sorted(found)
-
-
-def same(one: Path, other: Path) -> bool:
-    """Whether two paths are one file, under whatever names."""
-    try:
-        return os.path.samefile(one, other)
-    except OSError:
-        return False
 
 
 def _is_import(path: Path, report: Report, besides: Path | None) -> bool:

@@ -25,8 +25,10 @@ class Options:
     def __post_init__(self) -> None:
         if self.label_by not in ("file", "ndpi"):
             raise UsageError(f"--label-by {self.label_by} is not known: say file or ndpi")
-        if self.label is not None and (not self.label or self.label_by == "ndpi"):
-            raise UsageError("--label wants a name, and does not go with --label-by ndpi: leave one out")
+        if self.label == "":
+            raise UsageError("--label is empty: give a name, or leave it out")
+        if self.label is not None and self.label_by == "ndpi":
+            raise UsageError("--label and --label-by ndpi contradict each other: leave one out")
         if not 0 < self.idle_timeout < 1e9:
             raise UsageError(f"--idle-timeout {self.idle_timeout} is not a time: give seconds above 0")
         if self.max_packets < 1:

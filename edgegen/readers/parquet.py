@@ -44,7 +44,7 @@ def _open(path: Path) -> Any:
         # As bytes: of a name that is no Unicode, pyarrow takes no string.
         return parquet.ParquetFile(pa.OSFile(os.fsencode(path)))
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise EdgegenError(f"{path} is no parquet file that can be read ({_first_line(error)})") from error
+        raise EdgegenError(f"{path} is no whole parquet file ({_first_line(error)}): copy or write it again") from error
 
 
 def _first_line(error: Exception) -> str:

@@ -34,8 +34,10 @@ class Request:
         """Raises UsageError for what makes no sense to a generator with that codec."""
         if not 0 <= self.count <= MOST_FLOWS:
             raise UsageError(f"the number of flows, {self.count}, is not in 0..{MOST_FLOWS}")
-        if not 0 <= self.seed <= LARGEST or not 0 <= self.first <= LARGEST - max(self.count - 1, 0):
+        if not 0 <= self.seed <= LARGEST or not 0 <= self.first <= LARGEST:
             raise UsageError("the seed and the flow numbers must lie in 0..2^64-1")
+        if self.first > LARGEST - max(self.count - 1, 0):
+            raise UsageError(f"flow numbers end at {LARGEST}: lower --first or -n")
         inverse(self.temperature)
         if not 1 <= self.min_packets <= codec.max_packets:
             raise UsageError(f"min packets {self.min_packets} is outside 1..{codec.max_packets}")

@@ -64,7 +64,7 @@ def bench(
 
 def verify(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="What `edgegen export` made.")],
-    engine: Annotated[str, typer.Option(help="auto, native or onnxruntime.")] = "auto",
+    engine: Annotated[str, typer.Option(help="auto or native: ONNX Runtime generates other flows.")] = "auto",
     require_signature: RequireSignature = None,
     check_signature: CheckSignature = None,
 ) -> None:

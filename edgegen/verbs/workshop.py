@@ -86,7 +86,7 @@ def train(
 
 
 def export(
-    out: Annotated[Path, typer.Option("-o", metavar="NAME.edgegen", help="The bundle to write.")],
+    out: Annotated[Path, typer.Option("-o", metavar="NAME.edgegen", help="The bundle to write; replaces one.")],
     run: Annotated[Path | None, typer.Argument(metavar="RUN", help="A trained run; none: EdgeLab's LLaMA.")] = None,
     int8: Annotated[bool, typer.Option("--int8", help="The same as --precision int8.")] = False,
     precision: Annotated[

@@ -100,9 +100,9 @@ def test_a_table_holds_marks_and_weights_and_is_read_again(suffix: str, tmp_path
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
 def test_generated_flows_are_not_taken_for_real_ones_nor_these_for_those(suffix: str, tmp_path: Path) -> None:
-    out = tmp_path / f"more.{suffix}"
-    write_flows(augment.from_transform(REAL, "edit", np.array([0, 0]), 0), out, extra=augment.COLUMNS)
-    run_augment(out, None, "edit", None, 1.0, 0, out)
+    real, out = tmp_path / f"real.{suffix}", tmp_path / f"more.{suffix}"
+    write_flows(augment.from_transform(REAL, "edit", np.array([0, 0]), 0), real, extra=augment.COLUMNS)
+    run_augment(real, None, "edit", None, 1.0, 0, out)
     sentence = rf"more.{suffix} holds {len(REAL)} generated flows .*give the real ones"
     with pytest.raises(EdgegenError, match=sentence):
         run_augment(out, None, "edit", None, 1.0, 0, tmp_path / "again.jsonl")
@@ -126,7 +126,7 @@ def test_the_same_seed_adds_the_same_flows(tmp_path: Path) -> None:
 
 def test_a_pcap_has_no_place_for_marks(tmp_path: Path) -> None:
     write_flows(REAL, tmp_path / "real.jsonl")
-    with pytest.raises(UsageError, match="a pcap has no place"):
+    with pytest.raises(UsageError, match=r"out\.pcap is no table that edgegen writes"):
         run_augment(tmp_path / "real.jsonl", None, "edit", None, None, 0, tmp_path / "out.pcap")
     assert [path.name for path in tmp_path.iterdir()] == ["real.jsonl"]
 

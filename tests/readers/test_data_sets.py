@@ -186,7 +186,7 @@ def test_bad_lines_of_a_table_are_counted(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("x.parquet", b"", "is empty"),
-        ("x.parquet", b"PAR1 and no more", "no parquet file"),
+        ("x.parquet", b"PAR1 and no more", "no whole parquet file"),
         ("x.bin", b"\x00\x01\x02\x03" * 50, "no capture and no data set"),
         ("x.json", b'{"a": 1}', "no capture and no data set"),
         ("x.csv", b"a,b\n1,2\n", "no capture and no data set"),
@@ -224,7 +224,7 @@ def test_a_parquet_with_a_name_that_is_not_utf8_is_one_sentence(tmp_path: Path) 
     parquet.write_table(pa.table({"label": ["x"], "somewhere": [1]}), path)
     path.write_bytes(path.read_bytes().replace(b"somewhere", b"some\xffhere"))
     for read in (read_flows, lambda path: list(open_flows(path))):
-        with pytest.raises(EdgegenError, match=r"x\.parquet is no parquet file that can be read"):
+        with pytest.raises(EdgegenError, match=r"x\.parquet is no whole parquet file"):
             read(path)
 
 
