@@ -208,9 +208,9 @@ def given_away(subject: Subject, real: Real, settings: Settings, say: Say) -> di
         flows = BASELINES[name](real.training, wanted, np.random.default_rng([PRIVACY_SEED, 0]))
         result["baselines"][name] = privacy.copies(real.training, real.held_out, flows)
     say("membership inference")
-    inside, outside = (subject.nats(flows_of(side)) for side in privacy.as_many(real.training, real.held_out, 0))
+    inside, outside = (subject.nats(flows_of(side)) for side in (real.training, real.held_out))
     if inside is not None and outside is not None:
-        result |= privacy.membership(inside, outside)
+        result |= privacy.membership(inside, outside, privacy.mixed_as(real.held_out, real.training))
     return result
 
 

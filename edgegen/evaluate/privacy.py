@@ -27,8 +27,7 @@ def copies(training: Arrays, held_out: Arrays, generated: Arrays) -> dict[str, f
     lengths. And of whoever changes anything else: see `traced`.
     """
     found: dict[str, float | None] = {"traced": traced(training, held_out, generated)}
-    weights = (counts(generated) / np.maximum(counts(held_out), 1))[held_out.label]
-    weights = weights if weights.any() else np.ones(len(held_out))
+    weights = mixed_as(generated, held_out)
     for prefix, directions in (("", True), ("lengths_", False)):
         known = set(training.patterns(directions))
         repeats = [np.array([p in known for p in side.patterns(directions)]) for side in (generated, held_out)]
@@ -65,42 +64,50 @@ def traced(training: Arrays, held_out: Arrays, generated: Arrays, seed: int = 0)
 def distance_ratio(training: Arrays, held_out: Arrays, generated: Arrays, seed: int = 0) -> float | None:
     """Median distance of generated flows to the nearest training flow over that to the nearest held-out one.
 
-    Of those that are nobody's copy, and as many training flows of a label as held-out ones; None where all are copies.
-    1 where training flows are nothing special.
+    Of those that are nobody's copy, and as many training flows of a label as held-out ones; None where all are
+    copies or no label has both. 1 where training flows are nothing special.
     """
     from sklearn.neighbors import NearestNeighbors
 
-    made = generated[np.random.default_rng(seed).permutation(len(generated))[:MOST]]
+    random = np.random.default_rng(seed)
+    made = generated[random.permutation(len(generated))[:MOST]]
+    alike = np.minimum(counts(training), counts(held_out))
+    chosen = random.permutation(alike.sum())[:MOST]
+    if not len(chosen):
+        return None
     distances = []
-    for side in as_many(training, held_out, seed):
-        near = NearestNeighbors(n_neighbors=1).fit(scaled(side[:MOST], held_out))
+    for side in (training, held_out):
+        near = NearestNeighbors(n_neighbors=1).fit(scaled(some(side, alike, seed)[chosen], held_out))
         distances.append(near.kneighbors(scaled(made, held_out))[0][:, 0])
     one, two = distances
     known = (one > SAME) & (two > SAME)
     return float(np.median(one[known]) / np.median(two[known])) if known.any() else None
 
 
-def as_many(training: Arrays, held_out: Arrays, seed: int) -> tuple[Arrays, Arrays]:
-    """As many flows of each label of both, in a random order: what differs by label alone does not tell them apart."""
-    alike = np.minimum(counts(training), counts(held_out))
-    random = np.random.default_rng(seed)
-    one, other = (some(side, alike, seed) for side in (training, held_out))
-    return one[random.permutation(len(one))], other[random.permutation(len(other))]
+def mixed_as(like: Arrays, flows: Arrays) -> Floats:
+    """(n,) what each of `flows` counts, so that their labels have the shares that they have in `like`.
+
+    What differs by label alone, as how often flows repeat others does, then does not tell the two apart.
+    """
+    weights: Floats = (counts(like) / np.maximum(counts(flows), 1))[flows.label]
+    return weights if weights.any() else np.ones(len(flows))
 
 
-def membership(training: Floats, held_out: Floats) -> dict[str, Any]:
+def membership(training: Floats, held_out: Floats, weights: Floats | None = None) -> dict[str, Any]:
     """An attacker who knows the model's nats of a flow and says "it was trained on" where they are few.
 
-    training, held_out: nats per token of flows that were and that were not trained on. membership_auc: 0.5 where the
-    attack is no better than chance; true_positives: at one false positive in a hundred. (Yeom et al. 2018)
+    training, held_out: nats per token of flows that were and that were not trained on; weights: what each of training
+    counts, None: as much as the others. membership_auc: 0.5 where the attack is no better than chance; true_positives:
+    at one false positive in a hundred. (Yeom et al. 2018)
     """
     from sklearn.metrics import roc_auc_score, roc_curve
 
     member = np.repeat([1, 0], (len(training), len(held_out)))
     score = -np.concatenate([training, held_out])
-    false, true, _ = roc_curve(member, score)
+    weight = np.concatenate([np.ones(len(training)) if weights is None else weights, np.ones(len(held_out))])
+    false, true, _ = roc_curve(member, score, sample_weight=weight)
     return {
-        "membership_auc": float(roc_auc_score(member, score)),
+        "membership_auc": float(roc_auc_score(member, score, sample_weight=weight)),
         "membership_true_positives": float(np.interp(FALSE_POSITIVES, false, true)),
     }
 
