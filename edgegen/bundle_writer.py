@@ -9,6 +9,7 @@ from pathlib import Path
 
 from edgegen.bundle import FIRST_LINE, MANIFEST, SIGNATURE, Bundle, Manifest, is_inside
 from edgegen.errors import EdgegenError
+from edgegen.paths import check_folder
 from edgegen.signals import held_signals
 from edgegen.temporary import new_folder
 
@@ -26,11 +27,7 @@ def check_place(path: Path) -> None:
     """Refuse, before any work is done, a place where a bundle cannot or must not be written."""
     if os.path.lexists(path) and not is_bundle(path):
         raise EdgegenError(f"{path} exists and is not a bundle: choose another name or remove it")
-    place = _place(path)
-    if not os.access(place.parent, os.W_OK):
-        raise EdgegenError(
-            f"the folder {place.parent} is missing or closed to you: choose another place for {place.name}"
-        )
+    check_folder(_place(path))
 
 
 def write_bundle(

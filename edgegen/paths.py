@@ -20,3 +20,11 @@ def same(one: Path, other: Path) -> bool:
         return os.path.samefile(one, other)
     except OSError:
         return False
+
+
+def check_folder(path: Path) -> None:
+    """EdgegenError unless something can be written to `path`'s folder."""
+    if not os.access(path.parent, os.W_OK):
+        raise EdgegenError(
+            f"the folder {path.parent} is missing or closed to you: choose another place for {path.name}"
+        )

@@ -1,12 +1,12 @@
 """A result for people, one table in Markdown, and for programs, JSON."""
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from edgegen.errors import EdgegenError, UsageError
+from edgegen.errors import UsageError
+from edgegen.paths import check_folder
 from edgegen.writers import whole_file
 
 
@@ -18,9 +18,8 @@ def check_form(out: str) -> str:
     form = out if out in ("md", "json") else Path(out).suffix.removeprefix(".")
     if form not in ("md", "json"):
         raise UsageError(f"-o {out} is none of: md, json, a file named .md or .json")
-    folder = Path(out).parent
-    if out != form and not os.access(folder, os.W_OK):
-        raise EdgegenError(f"the folder {folder} is missing or closed to you: choose another place for {out}")
+    if out != form:
+        check_folder(Path(out))
     return form
 
 

@@ -182,6 +182,12 @@ def test_an_unknown_suffix_is_a_wrong_usage_that_lists_the_known(tmp_path: Path,
         write_flows([DNS], tmp_path / name)
 
 
+def test_a_pcap_has_no_place_for_more_columns(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="a pcap has no place for synthetic, weight"):
+        write_flows([DNS], tmp_path / "a.pcap", extra=("synthetic", "weight"))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_flow_that_breaks_the_contract_is_named(tmp_path: Path, suffix: str) -> None:
     bad = Flow("dns", [1, 2], [0, 1], [0.0, float("nan")])
