@@ -82,6 +82,9 @@ def main() -> None:
     facts = machine.facts("edgegen", "scikit-learn", "torch", "numpy")
     # Whoever knows a label has seen its flows.
     known = {label.name for run in options.init for label in checkpoint.load(run)[1].labels}
+    for run in options.init:
+        if (checkpoint.read_config(run).get("provenance") or {}).get("init"):
+            parser.error(f"{run} was itself started from another run, which may have seen the new labels")
     flows = [flow for flow in read_flows(options.flows) if flow.label not in known]
     codec = checkpoint.load(options.init[0])[1]
     bench = Bench(flows, codec.max_packets, codec.has_iat)

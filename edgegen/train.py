@@ -20,7 +20,7 @@ from edgegen.kernels import native
 from edgegen.models.adapt import adapt, learn_labels
 from edgegen.models.diffusion import Diffusion
 from edgegen.modes import Modes
-from edgegen.readers import read_flows
+from edgegen.readers import read_flows, read_real_flows
 from edgegen.repeats import once
 from edgegen.resume import held, progress_of
 from edgegen.sequences import encode, objective
@@ -79,7 +79,8 @@ def train(
     teaching = Distillation(distill) if distill else None
     size, max_packets, times = _shape(teaching, size, max_packets, times)
     recipe = DISTILLED if teaching else ADAPTED if init else RECIPES.get(arch, FRESH)
-    flows = read_flows(flows_path)
+    # Of a flow that was made from another one, nothing is held out by holding out that.
+    flows = read_real_flows(flows_path) if hold_out else read_flows(flows_path)
     if epochs is None and minutes is None:
         epochs = recipe.epochs_of(len(flows))
     with flows_path.open("rb") as file:

@@ -19,6 +19,7 @@ from edgegen import checkpoint
 from edgegen.cli import app
 from edgegen.codec import MOST_PACKETS
 from edgegen.errors import EdgegenError, UsageError
+from edgegen.evaluate.command import run_augment
 from edgegen.flow import Flow
 from edgegen.kernels import native
 from edgegen.likelihood import nats_per_token
@@ -269,7 +270,7 @@ def test_starting_from_a_run_keeps_what_it_knows(whole: Path, tmp_path: Path) ->
     fresh = short(other, tmp_path / "fresh", epochs=1)
     adapted, started = (checkpoint.read_config(folder)["best"]["validation"] for folder in (run, fresh))
     assert adapted < started - 1
-    with pytest.raises(UsageError, match="bins flows differently"):
+    with pytest.raises(UsageError, match="train with --max-packets 4 --iat"):
         short(other, tmp_path / "no", init=whole, times=False)
     with pytest.raises(UsageError, match="train with --arch llama --size tiny"):
         short(other, tmp_path / "no", "mamba", init=whole)
@@ -320,6 +321,14 @@ def test_too_few_flows(tmp_path: Path) -> None:
     with pytest.raises(EdgegenError, match="too few flows"):
         short(few, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_changed_copies_are_not_held_out(flows: Path, tmp_path: Path) -> None:
+    more = tmp_path / "more.jsonl"
+    run_augment(flows, None, "edit", None, 0.1, 0, more)
+    with pytest.raises(EdgegenError, match=r"generated flows \(column synthetic\): give the real ones"):
+        short(more, tmp_path / "run")
+    assert short(more, tmp_path / "run", epochs=1, hold_out=False).is_dir()
 
 
 def test_a_folder_that_cannot_be_made(flows: Path, tmp_path: Path) -> None:

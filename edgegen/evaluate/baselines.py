@@ -16,8 +16,13 @@ NEIGHBOURS = 5
 
 def copy(training: Arrays, wanted: Ints, random: Random) -> Arrays:
     """Training flows drawn again: as faithful as can be, and nothing is new."""
+    return training[copied(training, wanted, random)]
+
+
+def copied(training: Arrays, wanted: Ints, random: Random) -> Ints:
+    """Rows of the flows that `copy` draws."""
     rows = [random.choice(np.flatnonzero(training.label == label), n) for label, n in enumerate(wanted) if n]
-    return training[np.concatenate([np.empty(0, np.int64), *rows])]
+    return np.concatenate([np.empty(0, np.int64), *rows])
 
 
 def markov(training: Arrays, wanted: Ints, random: Random) -> Arrays:

@@ -23,7 +23,8 @@ def adapt(model: Generator, codec: Codec, trained: Generator, trained_codec: Cod
     Raises UsageError where the two do not have the same shapes and tokens, labels aside.
     """
     if replace(codec, labels=trained_codec.labels) != trained_codec:
-        raise UsageError("the run to start from cuts or bins flows differently: give the same packets and times")
+        wanted = f"--max-packets {trained_codec.max_packets} --{'iat' if trained_codec.has_iat else 'no-iat'}"
+        raise UsageError(f"the run to start from cuts flows differently: train with {wanted}")
     theirs = trained.config
     if replace(model.config, vocabulary=theirs.vocabulary, dropout=theirs.dropout) != theirs:
         wanted = f"--arch {theirs.arch} --size {theirs.size}"

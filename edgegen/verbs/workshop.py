@@ -201,7 +201,7 @@ def augment(
     require_signature: RequireSignature = None,
     check_signature: CheckSignature = None,
 ) -> None:
-    """Add flows to a training set, marked `synthetic`, with weights that keep the real ones at half.
+    """Add flows to a training set, marked `synthetic`, with weights that keep the real ones at half or more.
 
     A generator's flows are picked: of eight times as many, those that together are most like all of them.
     """

@@ -14,7 +14,7 @@ from edgegen.evaluate import augment
 from edgegen.evaluate.command import run_augment
 from edgegen.evaluate.evaluation import evaluate
 from edgegen.evaluate.subject import TableSubject
-from edgegen.flow import AddedFlow
+from edgegen.flow import AddedFlow, Flow
 from edgegen.readers import read_flows
 from edgegen.writers import write_flows
 
@@ -29,14 +29,38 @@ def weights(flows: list[AddedFlow]) -> dict[tuple[str, bool], list[float]]:
 
 
 def test_labels_are_filled_up_to_as_many() -> None:
-    counts = augment.wanted(REAL, LABELS, 12, None)
-    assert counts.tolist() == [0, 2]
+    counts = augment.wanted(REAL, LABELS, 22, None)
+    assert counts.tolist() == [7, 12]
     found = weights(augment.from_transform(REAL, "edit", counts, 0))
-    assert {key: len(value) for key, value in found.items()} == {("a", False): 15, ("b", False): 10, ("b", True): 2}
+    assert {key: len(value) for key, value in found.items()} == {
+        ("a", False): 15,
+        ("a", True): 7,
+        ("b", False): 10,
+        ("b", True): 12,
+    }
+    # Ten real flows and twelve added ones weigh the same, and twenty-two together.
+    assert sum(found["b", False]) == pytest.approx(11)
+    assert sum(found["b", True]) == pytest.approx(11)
+    # Where fewer are added than there are, none of them weighs more than a real one.
     assert set(found["a", False]) == {1.0}
-    # Ten real flows and two added ones weigh the same, and twelve together.
-    assert sum(found["b", False]) == pytest.approx(6)
-    assert sum(found["b", True]) == pytest.approx(6)
+    assert set(found["a", True]) == {1.0}
+
+
+def test_changed_copies_stay_in_the_session_that_they_are_of() -> None:
+    flows = augment.from_transform(REAL, "time", np.array([20, 20]), 0)
+    sessions = {(flow.label, tuple(flow.pl), tuple(flow.dir)): flow.session for flow in REAL}
+    added = [flow for flow in flows if flow.synthetic]
+    assert len(added) == 40
+    assert all(flow.session == sessions[flow.label, tuple(flow.pl), tuple(flow.dir)] != "" for flow in added)
+
+
+def test_flows_that_differ_by_form_alone_are_told_of(tmp_path: Path) -> None:
+    write_flows([Flow("a", [5] * 3, [0] * 3, [0.0] * 3)] * 9, tmp_path / "short.jsonl")
+    short, long = augment.unlike(REAL, TableSubject(tmp_path / "short.jsonl"))
+    assert "at most 3 packets, the real ones have up to" in short
+    assert "makes no times" in long
+    write_flows(REAL, tmp_path / "real.jsonl")
+    assert augment.unlike(REAL, TableSubject(tmp_path / "real.jsonl")) == []
 
 
 def test_or_in_proportion() -> None:
@@ -69,6 +93,8 @@ def test_a_generator_adds_flows_of_the_labels_it_knows(tmp_path: Path) -> None:
     other = [*REAL, *(AddedFlow("c", [1], [0], [0.0]) for _ in range(3))]
     with pytest.raises(EdgegenError, match="does not know the label c"):
         augment.from_generator(other, subject, np.array([1, 1, 1]), 0)
+    # Nothing is asked of it there.
+    assert len(augment.from_generator(other, subject, np.array([1, 1, 0]), 0)) == len(other) + 2
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
