@@ -57,7 +57,8 @@ def row_of(made: dict[str, Any]) -> dict[str, Any]:
     """An evaluation without what only its report draws."""
     kept = {name: value for name, value in made.items() if name != "shapes"}
     kept["synthetic_only"] = {name: v for name, v in made["synthetic_only"].items() if name not in LEFT_OUT}
-    kept["fidelity"] = {name: v for name, v in made["fidelity"].items() if name != "per_label"}
+    kept["fidelity"] = _whole(made["fidelity"])
+    kept["fidelity"]["baselines"] = {name: _whole(row) for name, row in made["fidelity"]["baselines"].items()}
     return kept
 
 
@@ -109,13 +110,21 @@ def _copies(found: dict[str, Any]) -> str:
 def _gap(found: dict[str, Any]) -> str:
     """Percent of the gap between ten real flows a label and all of them that added flows close, and the gain."""
     closed = found.get("gap_closed")
-    return "-" if closed is None else f"{closed:.0%} (+{found['gain_percent']:.0f} %)"
+    percent = found.get("gain_percent")
+    return "-" if closed is None or percent is None else f"{closed:.0%} ({percent:+.0f} %)"
 
 
 def _fidelity(found: dict[str, Any], floors: dict[str, Any]) -> tuple[str, ...]:
-    ratios = (found[name] / floors[f"{name}_floor"] for name in ("pl_jsd", "transition_jsd"))
-    auc = found["two_sample_auc"]
-    return "-" if auc is None else f"{auc:.3f}", *(f"{ratio:.2f}" for ratio in ratios), f"{found['dir_jsd']:.4f}"
+    ratios = [
+        number(found[name] / floor if found[name] is not None and (floor := floors[f"{name}_floor"]) else None, 2)
+        for name in ("pl_jsd", "transition_jsd")
+    ]
+    return number(found["two_sample_auc"]), *ratios, number(found["dir_jsd"], 4)
+
+
+def _whole(found: dict[str, Any]) -> dict[str, Any]:
+    """Figures of all flows together."""
+    return {name: value for name, value in found.items() if name not in ("per_label", "per_position")}
 
 
 if __name__ == "__main__":

@@ -60,7 +60,8 @@ def curves(
 
 
 def gains(rows: list[dict[str, Any]], everything: float) -> dict[str, Any]:
-    """At ten real flows a label: percent that generated flows add, and what share of the gap to all flows they close.
+    """At ten real flows a label: what generated flows add in points of F1 and in percent, and what share of the gap to
+    all flows they close.
 
     Of the number of added flows that did best; nothing where ten flows were not tried.
     """
@@ -69,7 +70,8 @@ def gains(rows: list[dict[str, Any]], everything: float) -> dict[str, Any]:
             alone, best = row["real"]["macro_f1"], max(row[f"generator_{n}"]["macro_f1"] for n in ADDED)
             gap = everything - alone
             closed = (best - alone) / gap if gap > 0.01 else None
-            return {"gain_percent": 100 * (best / alone - 1), "gap_closed": closed}
+            percent = 100 * (best / alone - 1) if alone else None
+            return {"gain_points": 100 * (best - alone), "gain_percent": percent, "gap_closed": closed}
     return {}
 
 

@@ -1,4 +1,6 @@
-"""What an evaluation asks of a generator, a function for each question; the answers are parts of its result."""
+"""What an evaluation asks of a generator's flows beside whether they look alike: whether they teach, and what they
+give away. A function for each question; the answers are parts of its result.
+"""
 
 import functools
 from collections.abc import Callable
@@ -9,15 +11,12 @@ from typing import Any
 import numpy as np
 
 from edgegen.evaluate import augmentation, classifiers, privacy, utility
-from edgegen.evaluate.arrays import Arrays, Ints, flows_of, sets, some
+from edgegen.evaluate.arrays import Arrays, Ints, flows_of, some
 from edgegen.evaluate.baselines import BASELINES, USUAL
-from edgegen.evaluate.distributions import QUANTITIES, histogram, transitions
-from edgegen.evaluate.fidelity import TIMED, by_label, fidelity
-from edgegen.evaluate.pick import AMONG, draw_picked, picked
+from edgegen.evaluate.pick import AMONG, among_of, draw_picked, picked
 from edgegen.evaluate.real import Real, counts
 from edgegen.evaluate.subject import Subject
 
-BASELINE_DRAWS = 2
 MOST_LIKELIHOODS = 40_000  # flows times labels
 # Seeds of flows for fidelity and for privacy; those for classifiers are 0, 1, ...
 FIDELITY_SEED, PRIVACY_SEED, AUGMENTATION_SEED, MORE_SEED = 1_000, 2_000, 3_000, 4_000
@@ -39,50 +38,6 @@ class Settings:
     baselines: tuple[str, ...] = USUAL
 
 
-def likeness(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:
-    """Means over draws: the generator, the floor and each baseline against the same halves of the held-out flows.
-
-    Consecutive flows of a generator of ours are spread more evenly than real ones. A classifier that learns from some
-    of them expects others elsewhere, and so is worse than chance; those picked at random out of more are not. All of
-    these are used, a set at a time: by chance alone the AUC of one set of 2,400 flows is 0.01 higher or lower.
-    """
-    halves = [real.halves(draw) for draw in range(settings.draws)]
-    found, floor, labels = [], [], []
-    for draw, (half, other) in enumerate(halves):
-        say(f"fidelity, draw {draw + 1} of {settings.draws}")
-        among = subject.draw(real.labels, AMONG * counts(other), FIDELITY_SEED + draw)
-        for made in sets(among, counts(other), draw):
-            found.append(fidelity(half, made, draw))
-            labels.append(by_label(half, made))
-        floor.append(fidelity(half, other, draw))
-    result: dict[str, Any] = _means(found)
-    result |= {f"{name}_floor": value for name, value in _means(floor).items()}
-    result["per_label"] = {label: _means([each[label] for each in labels]) for label in real.labels}
-    result["baselines"] = {}
-    for name in settings.baselines:
-        say(f"fidelity of {name}")
-        rows = []
-        for draw, (half, other) in enumerate(halves[:BASELINE_DRAWS]):
-            random = np.random.default_rng([FIDELITY_SEED, draw])
-            rows.append(fidelity(half, BASELINES[name](real.training, counts(other), random), draw))
-        result["baselines"][name] = _means(rows)
-    return result
-
-
-def shapes(subject: Subject, real: Real) -> dict[str, Any]:
-    """What the report draws: histograms and transitions of both sides."""
-    made = subject.draw(real.labels, counts(real.held_out), FIDELITY_SEED)
-    shapes: dict[str, Any] = {"transitions": {}, "histograms": {}}
-    for side, flows in (("real", real.held_out), ("synthetic", made)):
-        shapes["transitions"][side] = transitions(flows).round(6).tolist()
-        for name, (sample_of, edges) in QUANTITIES.items():
-            if name in TIMED and not real.held_out.times:
-                continue
-            if len(sample := sample_of(flows)):
-                shapes["histograms"].setdefault(name, {})[side] = histogram(sample, edges).round(6).tolist()
-    return shapes
-
-
 def synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) -> dict[str, Any]:
     """Classifiers that saw generated flows only, beside those that saw as many real ones, on held-out real flows.
 
@@ -93,14 +48,18 @@ def synthetic_only(subject: Subject, real: Real, settings: Settings, say: Say) -
 
     @functools.cache
     def drawn(seed: int) -> tuple[Arrays, int]:
-        pool = subject.draw(real.labels, AMONG * wanted, seed)
-        return picked(pool, wanted), len(pool)
+        """Flows, and out of how many times as many they are picked: of a table, of all labels what one has room for."""
+        pool = subject.draw(real.labels, among_of(wanted) * wanted, seed)
+        there = np.minimum(counts(pool), wanted)
+        among = int((counts(pool)[there > 0] // there[there > 0]).min(initial=AMONG))
+        even = pool if (counts(pool) == among * there).all() else some(pool, among * there, seed)
+        return picked(even, there), among
 
     def training(seed: int) -> Arrays:
         return drawn(seed)[0]
 
     there = counts(training(0))
-    among = drawn(0)[1] // int(there.sum())  # a table may hold no more than are wanted
+    among = drawn(0)[1]
 
     def as_many_real(seed: int) -> Arrays:
         return real.training if (there == wanted).all() else some(real.training, there, seed)
@@ -140,16 +99,16 @@ def more(subject: Subject, real: Real, say: Say) -> dict[str, Any] | None:
     def drawn(seed: int) -> Arrays:
         return subject.draw(real.labels, _many(real), MORE_SEED + seed)
 
-    flows = int(counts(drawn(0)).sum())
-    if flows <= len(real.training):
+    of_label = counts(drawn(0))
+    if of_label.sum() <= len(real.training):
         return None
     scores = utility.scores(classifiers.forest, drawn, real.held_out, MORE_SEEDS)
-    return {"flows": flows, **_f1(scores)}
+    return {"flows": int(of_label.sum()), "of_label": of_label.tolist(), **_f1(scores)}
 
 
-def more_baselines(real: Real, settings: Settings, say: Say) -> dict[str, Any]:
-    """The same of the baselines, which never run out of flows either."""
-    return _of_baselines(real, settings, _many(real), 1, MORE_SEEDS, lambda seed: [MORE_SEED, seed], say)
+def more_baselines(real: Real, of_label: Ints, settings: Settings, say: Say) -> dict[str, Any]:
+    """The same of as many flows of the baselines, which never run out of them either."""
+    return _of_baselines(real, settings, of_label, 1, MORE_SEEDS, lambda seed: [MORE_SEED, seed], say)
 
 
 def _of_baselines(
@@ -204,7 +163,8 @@ def given_away(subject: Subject, real: Real, settings: Settings, say: Say) -> di
     result: dict[str, Any] = copies(subject, real, made)
     result["distance_ratio"] = privacy.distance_ratio(real.training, real.held_out, made)
     result["baselines"] = {}
-    for name in settings.baselines:
+    # What leads back is held against plain copies.
+    for name in dict.fromkeys(("copy", *settings.baselines)):
         flows = BASELINES[name](real.training, wanted, np.random.default_rng([PRIVACY_SEED, 0]))
         result["baselines"][name] = privacy.copies(real.training, real.held_out, flows)
     say("membership inference")
@@ -219,12 +179,3 @@ def copies(subject: Subject, real: Real, made: Arrays) -> dict[str, Any]:
     chosen = draw_picked(subject, real.labels, counts(real.training), PRIVACY_SEED)
     found: dict[str, Any] = privacy.copies(real.training, real.held_out, made)
     return found | {"picked": privacy.copies(real.training, real.held_out, chosen)}
-
-
-def _means(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means of each figure over the rows that have it; None where none has."""
-    made: dict[str, Any] = {}
-    for name in rows[0]:
-        known = [row[name] for row in rows if row[name] is not None]
-        made[name] = float(np.mean(known)) if known else None
-    return made

@@ -10,6 +10,7 @@ from edgegen.evaluate import axes, classifiers, utility
 from edgegen.evaluate.arrays import Arrays
 from edgegen.evaluate.axes import Say, Settings
 from edgegen.evaluate.cost import cost
+from edgegen.evaluate.likeness import likeness
 from edgegen.evaluate.pick import draw_picked
 from edgegen.evaluate.real import Real, counts
 from edgegen.evaluate.subject import BundleSubject, Subject
@@ -26,7 +27,7 @@ def row(subject: BundleSubject, real: Real, settings: Settings, say: Say) -> dic
 
     return _row(
         subject,
-        axes.likeness(subject, real, replace(settings, baselines=()), lambda text: None),
+        likeness(subject, real, replace(settings, baselines=()), lambda text: None),
         utility.scores(classifiers.forest, drawn, real.held_out, settings.seeds)
         | {"more": axes.more(subject, real, lambda text: None)},
         axes.copies(subject, real, subject.draw(real.labels, wanted, axes.PRIVACY_SEED)),
@@ -53,7 +54,7 @@ def check(subject: Subject, other: Subject, labels: Sequence[str]) -> None:
 
 
 def _row(
-    subject: Subject, likeness: dict[str, Any], forest: dict[str, Any], copies: dict[str, Any], costs: dict[str, Any]
+    subject: Subject, alike: dict[str, Any], forest: dict[str, Any], copies: dict[str, Any], costs: dict[str, Any]
 ) -> dict[str, Any]:
     manifest = subject.bundle.manifest if isinstance(subject, BundleSubject) else None
     more = forest.get("more")
@@ -62,7 +63,7 @@ def _row(
         "kind": manifest.kind if manifest else None,
         "refinements": manifest.refinements if manifest else 0,
         "distilled": bool(manifest and manifest.model.get("distilled")),
-        "two_sample_auc": likeness["two_sample_auc"],
+        "two_sample_auc": alike["two_sample_auc"],
         "macro_f1": forest["macro_f1"],
         "spread": forest["spread"],
         "more_macro_f1": more["macro_f1"] if more else None,

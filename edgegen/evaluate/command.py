@@ -47,7 +47,7 @@ def run(
     """
     if (bundle is None) == (synthetic is None):
         raise UsageError("name what to evaluate: --bundle NAME.edgegen, or --synthetic FLOWS")
-    if baselines == ("all",):
+    if "all" in baselines:
         baselines = tuple(BASELINES)
     if unknown := [name for name in baselines if name not in BASELINES]:
         raise UsageError(f"baseline {unknown[0]!r} is none of {', '.join(BASELINES)}, all")
@@ -77,6 +77,8 @@ def run(
     for title, (headings, rows) in _tables(result).items():
         print()
         print_table(_table(title, headings, rows))
+        if note := tables.note(rows):
+            print(note)
     for path in written:
         print(path)
 
@@ -99,7 +101,10 @@ def run_augment(
     labels = sorted({flow.label for flow in flows})
     counts = augment.wanted(flows, labels, per_label, ratio)
     if bundle is not None:
-        made = augment.from_generator(flows, BundleSubject(Bundle.open(bundle, trust)), counts, seed)
+        subject = BundleSubject(Bundle.open(bundle, trust))
+        made = augment.from_generator(flows, subject, counts, seed)
+        for note in augment.unlike(flows, subject):
+            print(f"note: {note}", file=sys.stderr)
     else:
         made = augment.from_transform(flows, transform or "", counts, seed)
     write_flows(made, out, {"added by": str(bundle or transform), "seed": str(seed)}, augment.COLUMNS)

@@ -101,11 +101,16 @@ def transitions(flows: Arrays) -> Floats:
     return (joint / max(joint.sum(), 1)).reshape(edge + 1, edge + 1)
 
 
-def autocorrelation(flows: Arrays, lag: int) -> float:
-    """Correlation of the signed payload length of packets `lag` apart, over all flows."""
+def autocorrelation(flows: Arrays, lag: int) -> float | None:
+    """Correlation of the signed payload length of packets `lag` apart, over all flows; None of too few packets.
+
+    0 where all are alike.
+    """
     signed = flows.pl * (1 - 2 * flows.dir)
     both = flows.present[:, lag:]
     one, other = signed[:, :-lag][both].astype(np.float64), signed[:, lag:][both].astype(np.float64)
-    if len(one) < FEWEST or one.std() == 0 or other.std() == 0:
+    if len(one) < FEWEST:
+        return None
+    if one.std() == 0 or other.std() == 0:
         return 0.0
     return float(np.corrcoef(one, other)[0, 1])

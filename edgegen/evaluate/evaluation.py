@@ -7,11 +7,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from edgegen.bundle import Bundle
 from edgegen.errors import EdgegenError
-from edgegen.evaluate import axes, beside
+from edgegen.evaluate import axes, beside, likeness
 from edgegen.evaluate.axes import Say, Settings
 from edgegen.evaluate.cost import cost
+from edgegen.evaluate.doubts import Doubts, doubts
 from edgegen.evaluate.parts import Parts
 from edgegen.evaluate.real import Real, real_flows
 from edgegen.evaluate.subject import BundleSubject, Subject, TableSubject
@@ -19,7 +22,8 @@ from edgegen.evaluate.verdict import verdict
 from edgegen.flow import unicode
 from edgegen.readers import read_real_flows
 
-FORMAT = 11  # of what parts hold: another number makes them all again
+FORMAT = 12  # of what parts hold: another number makes them all again
+LONGER = 0.01  # of generated flows, longer than any real one: beyond it, real flows may have been cut
 
 
 def evaluate(
@@ -40,12 +44,13 @@ def evaluate(
     say("reading the flows")
     flows = read_real_flows(real_path)
     digest = sha256(real_path.read_bytes()).hexdigest()
-    subject, notes = _subject(bundle, synthetic, digest, settings)
+    subject, doubt = _subject(bundle, synthetic, digest, settings)
     compared = [BundleSubject(other) for other in others]
+    notes = list(doubt.notes)
     real = real_flows(flows, real_path, subject.labels, subject.packets, subject.times, settings.seed)
     for other in compared:
         beside.check(subject, other, real.labels)
-        notes += _seen(other, digest, settings)
+        notes += doubts(other, digest, settings.seed).notes
     made_from = {
         "format": FORMAT,
         "real": digest,
@@ -61,13 +66,15 @@ def evaluate(
         "format": FORMAT,
         "subject": {"name": subject.name, "packets": subject.packets, "times": subject.times},
         "real": _facts(real_path, digest, real, settings),
-        "notes": [*notes, *_notes(real)],
+        "doubts": doubt.to_json(),
     }
-    result["fidelity"] = parts.get("fidelity", lambda: axes.likeness(subject, real, settings, say))
-    result["shapes"] = parts.get("shapes", lambda: axes.shapes(subject, real))
+    result["fidelity"] = parts.get("fidelity", lambda: likeness.likeness(subject, real, settings, say))
+    result["shapes"] = parts.get("shapes", lambda: likeness.shapes(subject, real))
+    result["notes"] = [*notes, *_notes(real), *_of_the_flows(real, result["fidelity"], result["shapes"])]
     result["synthetic_only"] = parts.get("synthetic_only", lambda: axes.synthetic_only(subject, real, settings, say))
     if more := parts.get("more", lambda: axes.more(subject, real, say)):
-        baselines = parts.get("more_baselines", lambda: axes.more_baselines(real, settings, say))
+        of_label = np.array(more["of_label"])
+        baselines = parts.get("more_baselines", lambda: axes.more_baselines(real, of_label, settings, say))
         result["synthetic_only"]["more"] = more | {"baselines": baselines}
     result["augmentation"] = parts.get("augmentation", lambda: axes.added_to_few(subject, real, settings, say))
     result["privacy"] = parts.get("privacy", lambda: axes.given_away(subject, real, settings, say))
@@ -86,40 +93,15 @@ def evaluate(
 
 def _subject(
     bundle: Bundle | Path | None, synthetic: Path | None, digest: str, settings: Settings
-) -> tuple[Subject, list[str]]:
+) -> tuple[Subject, Doubts]:
     if synthetic is not None:
         table = TableSubject(synthetic)
-        return table, [f"It is taken for granted that {table.name} was made from the training part of the real flows."]
+        note = f"It is taken for granted that {table.name} was made from the training part of the real flows."
+        return table, Doubts((note,))
     if bundle is None:
         raise EdgegenError("nothing to evaluate: give a bundle or generated flows")
     made = BundleSubject(bundle if isinstance(bundle, Bundle) else Bundle.open(bundle))
-    return made, _seen(made, digest, settings)
-
-
-def _seen(subject: BundleSubject, digest: str, settings: Settings) -> list[str]:
-    """What speaks against the held-out flows being new to a generator, and to the runs that it started or learned from.
-
-    digest: of the real flows
-    """
-    training, name, notes = subject.bundle.manifest.provenance.get("training", {}), subject.name, []
-    if training.get("hold_out") is False:
-        notes.append(f"{name} was trained on all of its flows: those called held out here may be among them.")
-    elif training.get("sha256") != digest or _seed(training) != settings.seed:
-        notes.append(
-            f"{name} was trained on other flows ({training.get('data', 'unknown')}) or another split: what is "
-            "called training and held out here is a split of the flows given, and copies are of those."
-        )
-    while isinstance(source := training.get("source"), dict):
-        run = training.get("init") or training.get("distill")
-        if source.get("sha256") == digest and (source.get("hold_out") is False or _seed(source) != settings.seed):
-            notes.append(f"{run}, from which {name} comes, was trained on flows that are called held out here.")
-        training = source
-    return notes
-
-
-def _seed(training: dict[str, Any]) -> Any:
-    """Of the split into training and held-out flows."""
-    return split.get("seed") if isinstance(split := training.get("split"), dict) else None
+    return made, doubts(made, digest, settings.seed)
 
 
 def _facts(path: Path, digest: str, real: Real, settings: Settings) -> dict[str, Any]:
@@ -138,9 +120,28 @@ def _notes(real: Real) -> list[str]:
     notes = []
     for names, where in ((real.only_real, "the real flows"), (real.only_made, "the generator")):
         if names:
-            shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            notes.append(f"Labels that only {where} have are left out: {shown}.")
+            notes.append(f"Labels that only {where} have are left out: {_few(names)}.")
     if real.by_flow:
         share = f"{len(real.by_flow)} of {len(real.labels)} labels"
-        notes.append(f"{share} have no sessions to split by: flows of one capture stand on both sides there.")
+        notes.append(
+            f"{share} have no sessions to split by (none, fewer than three, or one a flow): flows of one capture may "
+            "stand on both sides there."
+        )
     return notes
+
+
+def _of_the_flows(real: Real, fidelity: dict[str, Any], shapes: dict[str, Any]) -> list[str]:
+    """What was found while the generator's flows were looked at."""
+    notes = []
+    if names := fidelity["few_generated"]:
+        notes.append(f"Of {_few(names)} there are fewer generated flows than real ones: as few are compared.")
+    if shapes["longer"] > LONGER:
+        notes.append(
+            f"{shapes['longer']:.0%} of the generated flows are longer than any real one ({real.longest} packets): "
+            "where real flows were cut, give them whole."
+        )
+    return notes
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -8,6 +8,7 @@ from scipy.stats import wasserstein_distance
 from edgegen.evaluate.arrays import MICROSECOND, Arrays, Floats
 from edgegen.evaluate.distributions import (
     FEWEST,
+    IAT_EDGES,
     PL_BIN,
     PL_EDGES,
     QUANTITIES,
@@ -38,35 +39,30 @@ def fidelity(real: Arrays, other: Arrays, seed: int = 0) -> dict[str, Any]:
     transition_jsd:  of the joint distribution of a packet and the next
     autocorrelation: the largest difference of the correlations of signed lengths 1 to 3 packets apart
     """
-    found: dict[str, Any] = {}
-    for name, (sample_of, edges) in QUANTITIES.items():
-        if name in TIMED and not real.times:
-            continue
-        one, two = sample_of(real), sample_of(other)
-        enough = min(len(one), len(two)) >= FEWEST
-        found[f"{name}_jsd"] = jensen_shannon(histogram(one, edges), histogram(two, edges)) if enough else None
-        found[f"{name}_wasserstein"] = _wasserstein(name, one, two) if enough else None
+    found: dict[str, Any] = _single(real, other)
     found["pl_position_jsd"] = _mean([_position_jsd(real, other, i) for i in range(real.pl.shape[1])])
-    found["transition_jsd"] = jensen_shannon(transitions(real).ravel(), transitions(other).ravel())
-    found["autocorrelation"] = max(abs(autocorrelation(real, lag) - autocorrelation(other, lag)) for lag in LAGS)
+    enough = min(len(real), len(other)) >= FEWEST
+    found["transition_jsd"] = jensen_shannon(transitions(real).ravel(), transitions(other).ravel()) if enough else None
+    found["autocorrelation"] = _autocorrelation(real, other)
     found["two_sample_auc"] = two_sample_auc(real, other, seed)
     found["density"], found["coverage"] = density_and_coverage(real, other, seed)
     return found
 
 
 def by_label(real: Arrays, other: Arrays) -> dict[str, dict[str, float | None]]:
-    """pl_jsd, iat_jsd and packets_jsd of each label."""
+    """X_jsd and X_wasserstein of each label's flows."""
+    return {label: _single(real[real.label == i], other[other.label == i]) for i, label in enumerate(real.labels)}
+
+
+def by_position(real: Arrays, other: Arrays) -> dict[str, dict[str, float | None]]:
+    """Of the packets at each position, 1 for the first: pl_jsd, of signed lengths, and iat_jsd."""
     made: dict[str, dict[str, float | None]] = {}
-    for i, label in enumerate(real.labels):
-        sides = real[real.label == i], other[other.label == i]
-        made[label] = {}
-        for name in ("pl", "packets", *(("iat",) if real.times else ())):
-            sample_of, edges = QUANTITIES[name]
-            one, two = (sample_of(side) for side in sides)
-            enough = min(len(one), len(two)) >= FEWEST
-            made[label][f"{name}_jsd"] = (
-                jensen_shannon(histogram(one, edges), histogram(two, edges)) if enough else None
-            )
+    for i in range(real.pl.shape[1]):
+        found = made[str(i + 1)] = {"pl_jsd": _position_jsd(real, other, i)}
+        if real.times:
+            one, two = (side.iat[side.count > i, i] for side in (real, other))
+            # A flow's first packet comes after none.
+            found["iat_jsd"] = _jsd(one, two, IAT_EDGES) if i else None
     return made
 
 
@@ -118,6 +114,30 @@ def density_and_coverage(real: Arrays, other: Arrays, seed: int) -> tuple[float 
         held += int(within.sum())
         inside |= within.any(1)
     return held / (NEIGHBOURS * len(b)), float(inside.mean())
+
+
+def _single(real: Arrays, other: Arrays) -> dict[str, float | None]:
+    """X_jsd and X_wasserstein of every single quantity."""
+    found: dict[str, float | None] = {}
+    for name, (sample_of, edges) in QUANTITIES.items():
+        if name in TIMED and not real.times:
+            continue
+        one, two = sample_of(real), sample_of(other)
+        found[f"{name}_jsd"] = _jsd(one, two, edges)
+        found[f"{name}_wasserstein"] = _wasserstein(name, one, two) if min(len(one), len(two)) >= FEWEST else None
+    return found
+
+
+def _jsd(one: Floats, two: Floats, edges: Floats) -> float | None:
+    if min(len(one), len(two)) < FEWEST:
+        return None
+    return jensen_shannon(histogram(one, edges), histogram(two, edges))
+
+
+def _autocorrelation(real: Arrays, other: Arrays) -> float | None:
+    """Of the lags that both have enough packets for."""
+    both = [(autocorrelation(real, lag), autocorrelation(other, lag)) for lag in LAGS if lag < real.pl.shape[1]]
+    return max((abs(a - b) for a, b in both if a is not None and b is not None), default=None)
 
 
 def scaled(flows: Arrays, like: Arrays) -> Floats:

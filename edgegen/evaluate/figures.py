@@ -3,6 +3,7 @@
 import functools
 import io
 import re
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ParamSpec
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 REAL, SYNTHETIC, BASELINE = "#3b7dd8", "#e07b00", "#9a9a9a"  # told apart with any colour vision, on light and dark
 P = ParamSpec("P")
 
+LONGEST = 40  # characters of a label
 PIXELS = 130  # of an inch, at most
 INK = "#010203"  # stands for the page's text colour until the SVG is written
 STYLE: dict[Any, Any] = {
@@ -175,13 +177,15 @@ def refinements(found: list[dict[str, Any]]) -> str:
 @_styled
 def confusion(synthetic_only: dict[str, Any], labels: list[str]) -> str:
     """What the forest that saw generated flows only takes each label's real flows for."""
-    size = min(7.2, 2.5 + 0.22 * len(labels))
+    # Names of any length would leave no room for the picture; the table beside it has them whole.
+    short = [label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…" for label in labels]
+    size = min(7.2, 1.7 + 0.22 * len(labels) + 0.07 * max(map(len, short)))
     figure = _figure(size, size * 0.92)
     axes = figure.add_subplot()
     axes.imshow(np.array(synthetic_only["confusion"]), cmap="viridis", vmin=0, vmax=1, interpolation="nearest")
     small = 8 if len(labels) <= 20 else 6
-    axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=small)
-    axes.set_yticks(range(len(labels)), labels, fontsize=small)
+    axes.set_xticks(range(len(labels)), short, rotation=90, fontsize=small)
+    axes.set_yticks(range(len(labels)), short, fontsize=small)
     axes.set_xlabel("taken for")
     axes.set_ylabel("label")
     return _svg(figure, "Confusion of a classifier trained on generated flows")
@@ -196,7 +200,10 @@ def _figure(width: float, height: float) -> "Figure":
 def _svg(figure: "Figure", title: str) -> str:
     """The figure's SVG element, as wide as the page allows."""
     out = io.StringIO()
-    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    with warnings.catch_warnings():
+        # Text stays text: whoever looks at it has fonts of their own.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     # The viewBox keeps the shape; the page sets the width, up to where a small picture would look blown up.

@@ -4,18 +4,20 @@ import copy
 import statistics
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgegen.bundle import FP32, INT8, STEP_GRAPHS, Bundle
 from edgegen.codec import Codec
 from edgegen.evaluate.threads import one_thread
-from edgegen.models import Generator
-from edgegen.models.stepper import TorchStepper
 from edgegen.runtime.engine import Engine, How, StepperEngine, collect, open_engine
 from edgegen.runtime.loop import Sequences
 from edgegen.runtime.onnxruntime import OnnxStepper
 from edgegen.runtime.request import Request
+
+if TYPE_CHECKING:
+    from edgegen.models import Generator
 
 FLOWS = 30
 
@@ -29,18 +31,15 @@ class Latency:
     same: float
 
 
-def latencies(model: Generator, bundle: Bundle, flows: int = FLOWS, seed: int = 0) -> list[Latency]:
+def latencies(model: "Generator | None", bundle: Bundle, flows: int = FLOWS, seed: int = 0) -> list[Latency]:
     """Flows 1 .. `flows` of a seed in PyTorch, ONNX Runtime (each graph of the bundle) and the compiled engine.
 
-    model: what the bundle was exported from, left as it is. Flow 0 is made first and not counted, nor is
-    loading.
+    model: what the bundle was exported from, left as it is; None: without PyTorch. Flow 0 is made first and not
+    counted, nor is loading.
     """
-    # Summing the table anew in every step would make PyTorch look slow.
-    folded = copy.deepcopy(model)
-    folded.fold()
     ours = f"compiled {bundle.manifest.precision}"
     engines: dict[str, Engine] = {
-        "PyTorch fp32": StepperEngine("pytorch", bundle.codec, TorchStepper(folded, 1), folded.refinements),
+        **({} if model is None else {"PyTorch fp32": _pytorch(model, bundle.codec)}),
         **{
             f"ONNX Runtime {precision}": _onnxruntime(bundle, graph)
             for precision, graph in ((FP32, STEP_GRAPHS[FP32]), (INT8, STEP_GRAPHS[INT8]))
@@ -54,6 +53,15 @@ def latencies(model: Generator, bundle: Bundle, flows: int = FLOWS, seed: int = 
         engine.close()
     compiled = runs[ours][1]
     return [Latency(name, median, _same(made, compiled)) for name, (median, made) in runs.items()]
+
+
+def _pytorch(model: "Generator", codec: Codec) -> Engine:
+    from edgegen.models.stepper import TorchStepper
+
+    # Summing the table anew in every step would make PyTorch look slow.
+    folded = copy.deepcopy(model)
+    folded.fold()
+    return StepperEngine("pytorch", codec, TorchStepper(folded, 1), folded.refinements)
 
 
 def _onnxruntime(bundle: Bundle, graph: str) -> Engine:

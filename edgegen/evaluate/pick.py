@@ -52,8 +52,12 @@ def draw_picked(subject: Subject, labels: Sequence[str], wanted: Ints, seed: int
 
     Out of fewer where those would be more than MOST.
     """
-    among = min(AMONG, max(1, MOST // max(1, wanted.sum())))
-    return picked(subject.draw(labels, among * wanted, seed), wanted)
+    return picked(subject.draw(labels, among_of(wanted) * wanted, seed), wanted)
+
+
+def among_of(wanted: Ints) -> int:
+    """Out of how many times as many flows `wanted` ones are picked."""
+    return min(AMONG, max(1, MOST // max(1, int(wanted.sum()))))
 
 
 def runs(flows: Arrays) -> Runs:

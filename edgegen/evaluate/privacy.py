@@ -98,17 +98,18 @@ def membership(training: Floats, held_out: Floats, weights: Floats | None = None
 
     training, held_out: nats per token of flows that were and that were not trained on; weights: what each of training
     counts, None: as much as the others. membership_auc: 0.5 where the attack is no better than chance; true_positives:
-    at one false positive in a hundred. (Yeom et al. 2018)
+    at one false positive in a hundred, None where there are not as many held-out flows. (Yeom et al. 2018)
     """
     from sklearn.metrics import roc_auc_score, roc_curve
 
     member = np.repeat([1, 0], (len(training), len(held_out)))
     score = -np.concatenate([training, held_out])
     weight = np.concatenate([np.ones(len(training)) if weights is None else weights, np.ones(len(held_out))])
+    enough = FALSE_POSITIVES * len(held_out) >= 1
     false, true, _ = roc_curve(member, score, sample_weight=weight)
     return {
         "membership_auc": float(roc_auc_score(member, score, sample_weight=weight)),
-        "membership_true_positives": float(np.interp(FALSE_POSITIVES, false, true)),
+        "membership_true_positives": float(np.interp(FALSE_POSITIVES, false, true)) if enough else None,
     }
 
 

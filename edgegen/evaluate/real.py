@@ -32,6 +32,11 @@ class Real:
     def labels(self) -> tuple[str, ...]:
         return self.training.labels
 
+    @property
+    def longest(self) -> int:
+        """Packets of the longest flow, as far as the generator makes any."""
+        return int(max(self.training.count.max(), self.held_out.count.max()))
+
     def halves(self, seed: int) -> tuple[Arrays, Arrays]:
         """Two halves of the held-out flows, all flows of a (label, session) in one of them where that can be.
 

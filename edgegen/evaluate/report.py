@@ -2,7 +2,6 @@
 
 import html
 import json
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +64,8 @@ def page(result: dict[str, Any]) -> str:
         "<h2>Fidelity</h2><p class=soft>The floor is the same figure between two halves of the held-out real flows, "
         "which no generator can be expected to pass. Divergences are Jensen-Shannon, in bits.</p>",
         _table(*tables.fidelity(result["fidelity"])),
-        f"<h2>Training on generated flows only</h2><p class=soft>{_taken(synthetic['among'])}</p>",
+        _table(*tables.by_position(result["fidelity"])),
+        f"<h2>Training on generated flows only</h2><p class=soft>{_taken(synthetic, real['training'])}</p>",
         _figure(figures.f1_bars(synthetic), "Random forests; copy, time and edit repeat training flows or nearly so."),
         _table(*tables.utility(synthetic)),
         _figure(figures.confusion(synthetic, real["labels"]), "Trained on generated flows, tested on real ones."),
@@ -85,11 +85,16 @@ def page(result: dict[str, Any]) -> str:
     )
 
 
-def _taken(among: int) -> str:
-    if among == 1:
-        return "As many as there are real flows; the table has no more, or less than twice as many."
+def _taken(found: dict[str, Any], training: int) -> str:
+    """Which of the generated flows forests learn from."""
+    if found["flows"] < training:
+        number = f"{found['flows']:,}, as the table has no more of some labels, where there are {training:,} real ones"
+    else:
+        number = "As many as there are real flows"
+    if found["among"] == 1:
+        return f"{number}, as they come: of some labels the table has less than twice as many."
     return (
-        f"As many as there are real flows, picked out of {among} times as many, of each simpler way, too: those that "
+        f"{number}, picked out of {found['among']} times as many, of each simpler way, too: those that "
         "together are most like all of them, as <code>augment</code> and <code>data pick</code> do it. As they come: "
         "a run from its start."
     )
@@ -127,10 +132,11 @@ def _verdict(entry: dict[str, str]) -> str:
     return f'<div class="verdict {level}"><b>{axis}: {level}</b><br>{_text(entry["text"])}</div>'
 
 
-def _table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def _table(headings: tuple[str, ...], lines: tables.Rows) -> str:
     head = "".join(f"<th>{_text(name)}</th>" for name in headings)
     body = "".join("<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in line) + "</tr>" for line in lines)
-    return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    note = f"<p class=soft>{text}</p>" if (text := _text(tables.note(lines))) else ""
+    return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{note}"
 
 
 def _figure(svg: str, caption: str) -> str:

@@ -4,6 +4,9 @@ from typing import Any
 
 Rows = list[tuple[str, ...]]
 
+BY_LABEL = ("pl_jsd", "dir_jsd", "packets_jsd", "bytes_up_jsd", "bytes_down_jsd", "iat_jsd")
+WHY_NONE = "-: too few flows for the figure, or none to ask: tables have no model, diffusions no likelihood."
+
 
 def fidelity(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
     """A line for each figure: the generator, the floor, their ratio, the baselines."""
@@ -13,7 +16,8 @@ def fidelity(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
         value, floor = found[name], found[f"{name}_floor"]
         ratio = value / floor if value is not None and floor and name.endswith("_jsd") else None
         others = [number(row.get(name)) for row in found["baselines"].values()]
-        rows.append((name.replace("_", " "), number(value), number(floor), number(ratio, 2), *others))
+        share = number(ratio, 2) if name.endswith("_jsd") else ""
+        rows.append((name.replace("_", " "), number(value), number(floor), share, *others))
     return ("figure", "generator", "floor", "ratio", *found["baselines"]), rows
 
 
@@ -21,9 +25,9 @@ def utility(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
     """A line for each training set and classifier; with as many flows as there are real ones, and with more."""
     more = found.get("more") or {"baselines": {}}
     rows: Rows = [
-        ("generated flows, picked, random forest", *_score(found), "-"),
+        ("generated flows, picked, random forest", *_score(found), ""),
         ("generated flows as they come, random forest", *_score(found["as_they_come"]), number(more.get("macro_f1"))),
-        ("real flows, random forest", number(found["real_macro_f1"]), number(found["real_spread"]), "-"),
+        ("real flows, random forest", number(found["real_macro_f1"]), number(found["real_spread"]), ""),
     ]
     for name, row in found["baselines"].items():
         rows.append(
@@ -33,9 +37,9 @@ def utility(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
     sides_of = {"synthetic": "generated flows, picked", "real": "real flows"}
     for name, sides in found["classifiers"].items():
         for side, row in sides.items():
-            rows.append((f"{sides_of[side]}, {names[name]}", *_score(row), "-"))
+            rows.append((f"{sides_of[side]}, {names[name]}", *_score(row), ""))
     if likelihood := found.get("likelihood"):
-        rows.append(("the generator itself, by likelihood", number(likelihood["macro_f1"]), "-", "-"))
+        rows.append(("the generator itself, by likelihood", number(likelihood["macro_f1"]), "", ""))
     headings = ("trained on", "macro-F1", "spread")
     if "flows" not in more:
         return headings, [row[:3] for row in rows]
@@ -46,27 +50,45 @@ def augmentation(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
     """A line for each number of real flows: macro-F1 of them alone and with what was added."""
     rows: Rows = []
     for row in found["rows"]:
-        scores = [number(value["macro_f1"]) for value in row.values() if isinstance(value, dict)]
-        rows.append((str(row["real_flows"]), *scores))
+        alone = row["real"]["macro_f1"]
+        added = [value["macro_f1"] for name, value in row.items() if name not in ("real_flows", "real")]
+        rows.append((str(row["real_flows"]), number(alone), *(_gain(alone, value) for value in added)))
     names = [name.replace("_", " +") for name in (found["rows"][0] if found["rows"] else {}) if name != "real_flows"]
-    rows.append(("all", number(found["all"]), *("-" for _ in names[1:])))
+    rows.append(("all", number(found["all"]), *("" for _ in names[1:])))
     return ("real flows a label", *names), rows
+
+
+def _gain(alone: float, value: float) -> str:
+    """A score, and what it is beyond that of real flows alone, in points and percent."""
+    percent = f", {100 * (value / alone - 1):+.0f} %" if alone else ""
+    return f"{number(value)} ({100 * (value - alone):+.1f}{percent})"
 
 
 def by_label(result: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
     """A line for each label: F1 and divergences."""
     found, per_label = result["synthetic_only"], result["fidelity"]["per_label"]
-    names = list(next(iter(per_label.values())))
+    names = [name for name in BY_LABEL if name in next(iter(per_label.values()))]
     rows = [
         (
             label,
             number(found["per_label"][label]),
             number(found["real_per_label"][label]),
-            *(number(per_label[label][name]) for name in names),
+            *(f"{number(per_label[label][name])} ({number(per_label[label][f'{name}_floor'])})" for name in names),
         )
         for label in result["real"]["labels"]
     ]
-    return ("label", "F1, generated", "F1, real", *(name.replace("_", " ") for name in names)), rows
+    return ("label", "F1, generated", "F1, real", *(f"{name.replace('_', ' ')} (floor)" for name in names)), rows
+
+
+def by_position(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
+    """A line for each packet of a flow: divergences of signed lengths and times, the generator's and the floor."""
+    per_position = found["per_position"]
+    names = [name for name in next(iter(per_position.values())) if not name.endswith("_floor")]
+    rows: Rows = [
+        (position, *(f"{number(row[name])} ({number(row[f'{name}_floor'])})" for name in names))
+        for position, row in per_position.items()
+    ]
+    return ("packet", *(f"{name.replace('_', ' ')} (floor)" for name in names)), rows
 
 
 def privacy(found: dict[str, Any]) -> Rows:
@@ -100,6 +122,7 @@ def cost(found: dict[str, Any]) -> Rows:
         machine = f"{found['machine'].get('cpu') or 'unknown'}, {found['variant']}, one thread"
         rows.append((f"ms a flow ({machine})", number(found["ms_a_flow"], 2)))
         rows.append(("flows a second", f"{found['flows_a_second']:,.0f}"))
+    rows += [(f"ms a flow, {name}", number(value, 2)) for name, value in found["others_ms_a_flow"].items()]
     return rows
 
 
@@ -126,6 +149,11 @@ def beside(found: list[dict[str, Any]]) -> tuple[tuple[str, ...], Rows]:
 def number(value: float | None, digits: int = 3) -> str:
     """A figure for a table; a dash where there is none."""
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def note(rows: Rows) -> str:
+    """What is to stand under a table: what a dash in it means."""
+    return WHY_NONE if any(cell.startswith("-") and not cell[1:2].isdigit() for row in rows for cell in row) else ""
 
 
 def _score(row: dict[str, Any]) -> tuple[str, str]:

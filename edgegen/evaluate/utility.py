@@ -7,6 +7,7 @@ import numpy as np
 
 from edgegen.evaluate.arrays import Arrays, Floats
 from edgegen.evaluate.classifiers import Classifier
+from edgegen.evaluate.real import counts
 
 SEEDS = 5
 
@@ -14,8 +15,9 @@ SEEDS = 5
 def scores(
     classifier: Classifier, training: Callable[[int], Arrays], test: Arrays, seeds: int = SEEDS
 ) -> dict[str, Any]:
-    """Macro-F1 on `test`, fitted to `training(seed)` for each seed: mean and spread, and the same for every label.
+    """Macro-F1 on `test`, fitted to `training(seed)` for each seed: mean and spread, and the mean of every label.
 
+    per_label: None of a label that `test` has no flows of
     confusion: (labels, labels) shares of each true label's flows, the mean of all seeds
     """
     from sklearn.metrics import f1_score
@@ -34,7 +36,10 @@ def scores(
         "macro_f1": float(np.mean(f1)),
         "spread": float(np.std(f1)),
         "seeds": f1,
-        "per_label": dict(zip(test.labels, np.mean(each, axis=0).tolist(), strict=True)),
+        "per_label": {
+            label: float(value) if n else None
+            for label, value, n in zip(test.labels, np.mean(each, axis=0), counts(test), strict=True)
+        },
         "confusion": np.mean(confusion, axis=0).round(4).tolist(),
     }
 

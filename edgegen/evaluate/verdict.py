@@ -14,11 +14,18 @@ COPIES_GOOD, COPIES_FAIR = 5.0, 10.0
 TRACED_GOOD, TRACED_FAIR = 0.6, 0.85
 TRACED_LEAST = 0.3  # of plain copies, where real flows repeat each other so much that nothing can be traced
 MEMBERSHIP_GOOD, MEMBERSHIP_FAIR = 0.6, 0.7
+FEWEST = 100  # held-out flows; of fewer, chance alone makes a good generator look bad
 
 
 def verdict(result: dict[str, Any]) -> list[dict[str, str]]:
     """One entry an axis: axis, level (good, fair or poor; unknown where nothing could be measured), and a sentence."""
-    return [_fidelity(result["fidelity"]), _utility(result["synthetic_only"]), _privacy(result["privacy"])]
+    doubts = result["doubts"]
+    few = result["real"]["held_out"] < FEWEST
+    return [
+        _fidelity(result["fidelity"]),
+        _utility(result["synthetic_only"], few, doubts["held_out_seen"]),
+        _privacy(result["privacy"], few, doubts["other_split"]),
+    ]
 
 
 def _fidelity(found: dict[str, Any]) -> dict[str, str]:
@@ -36,11 +43,12 @@ def _fidelity(found: dict[str, Any]) -> dict[str, str]:
     return _entry("fidelity", level, text)
 
 
-def _utility(found: dict[str, Any]) -> dict[str, str]:
+def _utility(found: dict[str, Any], few: bool, seen: bool) -> dict[str, str]:
+    """few: of the held-out flows; seen: whether the generator may have learned from them."""
     made, real = found["macro_f1"], found["real_macro_f1"]
     if len(found["per_label"]) < 2:
         return _entry("utility", "unknown", "There is one label only: a classifier has nothing to tell apart.")
-    level = _level(100 * (real - made), F1_GOOD, F1_FAIR)
+    level = "unknown" if few or seen else _level(100 * (real - made), F1_GOOD, F1_FAIR)
     # A table may hold no more flows than are wanted.
     picked = f", picked out of {found['among']} times as many," if found["among"] > 1 else ""
     return _entry(
@@ -48,18 +56,22 @@ def _utility(found: dict[str, Any]) -> dict[str, str]:
         level,
         f"A random forest that has seen only generated flows{picked} reaches a "
         f"macro-F1 of {made:.3f} on real ones, as they come {found['as_they_come']['macro_f1']:.3f}; "
-        f"one that has seen as many real flows, {real:.3f}.",
+        f"one that has seen as many real flows, {real:.3f}.{_why_unknown(few, seen)}",
     )
 
 
-def _privacy(found: dict[str, Any]) -> dict[str, str]:
+def _privacy(found: dict[str, Any], few: bool, other_split: bool) -> dict[str, str]:
+    """other_split: whether the generator has learned from other flows than those that are called training here.
+
+    Picked flows are the commoner ones, which repeat others more often whoever makes them: they are said, not judged.
+    """
     picked, auc = found["picked"], found.get("membership_auc")
-    levels = [_level(each["copy_excess_points"], COPIES_GOOD, COPIES_FAIR) for each in (found, picked)]
+    levels = [_level(found["copy_excess_points"], COPIES_GOOD, COPIES_FAIR)]
     text = (
         f"{found['copy_rate']:.1%} of the generated flows repeat a training flow, of picked ones "
         f"{picked['copy_rate']:.1%}, as {found['holdout_copy_rate']:.1%} of unseen real flows do"
     )
-    traced, plain = found["traced"], found["baselines"].get("copy", {}).get("traced")
+    traced, plain = found["traced"], found["baselines"]["copy"]["traced"]
     if traced is not None and plain is not None and plain >= TRACED_LEAST:
         share = max(0.0, traced / plain)
         levels.append(_level(share, TRACED_GOOD, TRACED_FAIR))
@@ -67,6 +79,8 @@ def _privacy(found: dict[str, Any]) -> dict[str, str]:
     if auc is not None:
         levels.append(_level(auc, MEMBERSHIP_GOOD, MEMBERSHIP_FAIR))
         text += f"; who knows the model tells training flows from others with AUC {auc:.3f}"
+    if few or other_split:
+        return _entry("privacy", "unknown", f"{text}.{_why_unknown(few, other_split)}")
     level = max(levels, key=[GOOD, FAIR, POOR].index)
     ends = {
         GOOD: "No sign that the model has memorised training flows.",
@@ -74,6 +88,12 @@ def _privacy(found: dict[str, Any]) -> dict[str, str]:
         POOR: "THE MODEL HAS MEMORISED TRAINING FLOWS: do not share it or its flows where those are private.",
     }
     return _entry("privacy", level, f"{text}. {ends[level]}")
+
+
+def _why_unknown(few: bool, seen: bool) -> str:
+    if seen:
+        return " Which real flows it has learned from is not what the split says (see the notes): this says little."
+    return f" There are fewer than {FEWEST} held-out flows: this says little." if few else ""
 
 
 def _level(value: float, good: float, fair: float) -> str:

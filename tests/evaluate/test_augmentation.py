@@ -38,7 +38,13 @@ def test_gains_are_of_ten_flows() -> None:
     }
     assert gains([row | {"real_flows": 5}], 0.9) == {}
     found = gains([row | {"real_flows": 10}], 0.9)
-    assert found == {"gain_percent": pytest.approx(40), "gap_closed": pytest.approx(0.5)}
+    assert found == {
+        "gain_points": pytest.approx(20),
+        "gain_percent": pytest.approx(40),
+        "gap_closed": pytest.approx(0.5),
+    }
+    nothing = gains([row | {"real": {"macro_f1": 0.0}, "real_flows": 10}], 0.9)
+    assert (nothing["gain_points"], nothing["gain_percent"]) == (pytest.approx(70), None)
     assert gains([row | {"real_flows": 10}], 0.5)["gap_closed"] is None
 
 

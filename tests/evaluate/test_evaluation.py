@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -23,13 +23,15 @@ from edgegen.bundle_writer import write_bundle
 from edgegen.codec import Codec
 from edgegen.datasets import edgelab
 from edgegen.errors import EdgegenError
-from edgegen.evaluate import axes, beside, evaluation, transforms
-from edgegen.evaluate.arrays import Arrays
+from edgegen.evaluate import axes, beside, classifiers, evaluation, figures, likeness, tables, transforms, utility
+from edgegen.evaluate.arrays import Arrays, Ints, arrays, some
+from edgegen.evaluate.axes import Settings
 from edgegen.evaluate.card import add_to_card
-from edgegen.evaluate.evaluation import Settings, evaluate
+from edgegen.evaluate.doubts import Doubts, doubts
+from edgegen.evaluate.evaluation import evaluate
 from edgegen.evaluate.privacy import copies
 from edgegen.evaluate.real import Real, real_flows
-from edgegen.evaluate.report import page, write_report
+from edgegen.evaluate.report import _taken, page, write_report
 from edgegen.evaluate.subject import TableSubject
 from edgegen.evaluate.verdict import verdict
 from edgegen.export import export
@@ -93,11 +95,14 @@ def test_an_untrained_bundle_is_found_out(tmp_path: Path) -> None:
     assert "was trained on other flows (none)" in found["notes"][0]
     assert found["fidelity"]["two_sample_auc"] > 0.99
     assert found["synthetic_only"]["macro_f1"] < 0.7 < found["synthetic_only"]["real_macro_f1"]
-    assert [entry["level"] for entry in found["verdict"]] == ["poor", "poor", "good"]
+    # Of what it was trained on nothing is known, so nothing is said of what it gives away.
+    assert [entry["level"] for entry in found["verdict"]] == ["poor", "poor", "unknown"]
+    assert "No sign" not in found["verdict"][2]["text"]
     # It was never trained, so nothing tells its training flows from others.
     assert found["privacy"]["membership_auc"] == pytest.approx(0.5, abs=0.06)
     assert found["cost"]["executables"] == {"x86_64": (bundle.path / "x86_64/edgegen").stat().st_size}
     assert found["cost"]["ms_a_flow"] > 0
+    assert set(found["cost"]["others_ms_a_flow"]) == {"ONNX Runtime fp32", "ONNX Runtime int8"}
     more = found["synthetic_only"]["more"]
     assert set(more["baselines"]) == set(QUICK.baselines)
     assert more["macro_f1"] < 0.7 < more["baselines"]["copy"]["macro_f1"]
@@ -120,8 +125,8 @@ def test_an_untrained_bundle_is_found_out(tmp_path: Path) -> None:
     # A run that held nothing out leaves nothing to call unseen.
     files = {name: (bundle.path / name).read_bytes() for name in again.files}
     write_bundle(bundle.path, files, replace(bundle.manifest, provenance={"training": {"hold_out": False}}))
-    _, notes = evaluation._subject(bundle.path, None, "", QUICK)
-    assert "trained on all of its flows" in notes[0]
+    _, doubt = evaluation._subject(bundle.path, None, "", QUICK)
+    assert "trained on all of its flows" in doubt.notes[0]
 
 
 def told_of_privacy(result: dict[str, Any], flows: Callable[[Real], Arrays], picked: Callable[[Real], Arrays]) -> Any:
@@ -133,12 +138,83 @@ def told_of_privacy(result: dict[str, Any], flows: Callable[[Real], Arrays], pic
     return verdict(result | {"privacy": found | {"picked": chosen, "baselines": {"copy": plain}}})[2]
 
 
-@pytest.mark.parametrize("picked_alone", [False, True])
-def test_a_generator_that_copies_is_said_to_have_memorised(picked_alone: bool, result: dict[str, Any]) -> None:
-    sides = (lambda real: real.held_out, lambda real: real.training)
-    told = told_of_privacy(result, *(sides if picked_alone else sides[::-1]))
+def test_a_generator_that_copies_is_said_to_have_memorised(result: dict[str, Any]) -> None:
+    told = told_of_privacy(result, lambda real: real.training, lambda real: real.held_out)
     assert told["level"] == "poor"
     assert "MEMORISED" in told["text"]
+
+
+def test_that_picked_flows_are_the_commoner_ones_is_not_held_against_it(result: dict[str, Any]) -> None:
+    told = told_of_privacy(result, lambda real: real.held_out, lambda real: real.training)
+    assert told["level"] == "good"
+    assert "of picked ones 100.0%" in told["text"]
+
+
+def test_nothing_is_judged_by_flows_that_it_has_seen_or_by_few(result: dict[str, Any]) -> None:
+    def levels(**changed: Any) -> list[str]:
+        return [entry["level"] for entry in verdict(result | changed)]
+
+    doubt = {"other_split": True, "held_out_seen": True}
+    assert levels() == ["good"] * 3
+    assert levels(doubts=doubt) == ["good", "unknown", "unknown"]
+    assert levels(doubts=doubt | {"held_out_seen": False}) == ["good", "good", "unknown"]
+    assert levels(real=result["real"] | {"held_out": 99}) == ["good", "unknown", "unknown"]
+    assert "fewer than 100 held-out flows" in verdict(result | {"real": result["real"] | {"held_out": 99}})[2]["text"]
+
+
+def test_what_leads_back_is_held_against_copies_whatever_baselines_are_asked_for() -> None:
+    real = real_flows(REAL, Path("real"), ("a", "b"), 10, True, 0)
+    subject = _Made(transforms.edit(real.training, real.training, np.random.default_rng(0)))
+    found = axes.given_away(subject, real, replace(QUICK, baselines=("markov",)), lambda text: None)
+    assert list(found["baselines"]) == ["copy", "markov"]
+    assert found["baselines"]["copy"]["traced"] > 0.5
+
+
+class _Made(TableSubject):
+    """Flows that are there already."""
+
+    def __init__(self, flows: Arrays) -> None:
+        self.flows = flows
+
+    def draw(self, labels: Sequence[str], wanted: Ints, seed: int) -> Arrays:
+        return some(self.flows, wanted, seed)
+
+
+def test_a_table_with_few_flows_of_a_label_is_measured_by_as_few() -> None:
+    real = real_flows(made(800, 1), Path("real"), ("a", "b"), 10, True, 0)
+    whole, short = (
+        _Made(arrays([f for i, f in enumerate(made(200, 2)) if f.label == "a" or i < most], ("a", "b"), 10))
+        for most in (400, 60)
+    )
+    settings = replace(QUICK, baselines=())
+    even, uneven = (likeness.likeness(each, real, settings, lambda text: None) for each in (whole, short))
+    assert (even["few_generated"], uneven["few_generated"]) == ([], ["b"])
+    assert uneven["pl_jsd"] < 3 * even["pl_jsd"] + 0.01
+    assert uneven["two_sample_auc"] < 0.58
+    notes = evaluation._of_the_flows(real, uneven, {"longer": 0.2})
+    assert notes[0].startswith("Of b there are fewer generated flows")
+    assert "20% of the generated flows are longer than any real one" in notes[1]
+    assert evaluation._of_the_flows(real, even, {"longer": 0.0}) == []
+    found = axes.synthetic_only(short, real, settings, lambda text: None)
+    assert (found["among"], found["flows"]) == (1, 230)
+    said = _taken(found, len(real.training))
+    assert said.startswith("230, as the table has no more of some labels, where there are 1,280 real ones, as they")
+
+
+def test_every_label_and_position_has_its_floor(result: dict[str, Any]) -> None:
+    fidelity = result["fidelity"]
+    assert set(fidelity["per_label"]) == {"a", "b"}
+    assert list(fidelity["per_position"]) == [str(i + 1) for i in range(result["subject"]["packets"])]
+    for row in (*fidelity["per_label"].values(), *fidelity["per_position"].values()):
+        names = {name.removesuffix("_floor") for name in row}
+        assert set(row) == names | {f"{name}_floor" for name in names}
+    label = fidelity["per_label"]["a"]
+    assert 0 <= label["bytes_down_jsd"] < 0.5
+    assert label["burst_packets_wasserstein"] >= 0
+    assert fidelity["per_position"]["1"]["iat_jsd"] is None
+    assert 0 <= fidelity["per_position"]["2"]["iat_jsd"] < 0.5
+    for baseline in fidelity["baselines"].values():
+        assert set(baseline["per_label"]["b"]) == {name for name in label if not name.endswith("_floor")}
 
 
 def test_a_generator_that_changes_copies_is_said_to_have_memorised(result: dict[str, Any]) -> None:
@@ -159,12 +235,12 @@ def test_likeness_is_the_mean_of_every_set_that_a_generator_draws(
         asked.append(other)
         return {"two_sample_auc": float(len(asked))}
 
-    monkeypatch.setattr(axes, "fidelity", numbered)
+    monkeypatch.setattr(likeness, "_figures", numbered)
     real = real_flows(REAL, Path("real"), ("a", "b"), 10, True, 0)
     subject = TableSubject(written(tmp_path, "made.jsonl", made(600, 2)))
-    found = axes.likeness(subject, real, QUICK, lambda text: None)
+    found = likeness.likeness(subject, real, QUICK, lambda text: None)
     sets = len(asked) - 1 - len(QUICK.baselines)
-    assert 3 <= sets <= axes.AMONG
+    assert 3 <= sets <= likeness.AMONG
     assert found["two_sample_auc"] == np.mean(range(1, sets + 1))
     assert found["two_sample_auc_floor"] == sets + 1
     assert len({id(each) for each in asked}) == len(asked)
@@ -176,12 +252,12 @@ def test_finished_parts_are_not_made_again(tmp_path: Path, monkeypatch: pytest.M
     def part(name: str) -> Callable[..., dict[str, Any]]:
         def make(*_: object) -> dict[str, Any]:
             made_parts.append(name)
-            return {"made": len(made_parts)}
+            return {"made": len(made_parts), "few_generated": [], "longer": 0.0}
 
         return make
 
-    for name in ("likeness", "shapes", "synthetic_only"):
-        monkeypatch.setattr(axes, name, part(name))
+    for module, name in ((likeness, "likeness"), (likeness, "shapes"), (axes, "synthetic_only")):
+        monkeypatch.setattr(module, name, part(name))
     monkeypatch.setattr(evaluation, "verdict", lambda result: [])
     real, synthetic = written(tmp_path, "real.jsonl", REAL), written(tmp_path, "made.jsonl", made(60, 2))
 
@@ -253,7 +329,7 @@ def test_the_report_needs_nothing_else(result: dict[str, Any], tmp_path: Path) -
     parsed = _Page()
     parsed.feed(paths[1].read_text())
     assert parsed.tags.count("svg") == 5
-    assert parsed.tags.count("table") == 5
+    assert parsed.tags.count("table") == 6
     assert [link for link in parsed.links if not link.startswith(("#", "data:"))] == []
     assert "script" not in parsed.tags
     assert parsed.tags.index("div") < parsed.tags.index("svg")
@@ -282,22 +358,46 @@ def test_flows_of_other_kinds_do_not_stand_side_by_side(tmp_path: Path) -> None:
 
 
 def test_what_a_generator_comes_from_is_asked_what_it_has_seen() -> None:
-    seen, settings = {"sha256": "d", "hold_out": True, "split": {"seed": 0}}, Settings()
+    seen = {"sha256": "d", "hold_out": True, "split": {"seed": 0}}
 
-    def notes(training: dict[str, Any]) -> list[str]:
+    def asked(training: dict[str, Any]) -> Doubts:
         provenance = SimpleNamespace(provenance={"training": training})
         subject = SimpleNamespace(name="it", bundle=SimpleNamespace(manifest=provenance))
-        return evaluation._seen(subject, "d", settings)  # type: ignore[arg-type]
+        return doubts(subject, "d", 0)  # type: ignore[arg-type]
 
-    assert notes(seen) == notes(seen | {"source": None, "init": None}) == []
-    assert "trained on all of its flows" in notes(seen | {"hold_out": False, "split": {"seed": None}})[0]
-    assert "or another split" in notes(seen | {"split": {"seed": 1}})[0]
-    assert notes(seen | {"distill": "run", "source": seen}) == []
+    assert asked(seen) == asked(seen | {"source": None, "init": None}) == Doubts()
+    all_of_them = asked(seen | {"hold_out": False, "split": {"seed": None}})
+    assert "trained on all of its flows" in all_of_them.notes[0]
+    otherwise = asked(seen | {"split": {"seed": 1}})
+    assert "or another split" in otherwise.notes[0]
+    assert all_of_them.to_json() == otherwise.to_json() == {"other_split": True, "held_out_seen": True}
+    assert asked(seen | {"sha256": "other"}).to_json() == {"other_split": True, "held_out_seen": False}
+    assert asked(seen | {"distill": "run", "source": seen}) == Doubts()
     # Other flows, as with --init, are not those that are held out here.
-    assert notes(seen | {"init": "run", "source": seen | {"sha256": "other", "hold_out": False}}) == []
+    assert asked(seen | {"init": "run", "source": seen | {"sha256": "other", "hold_out": False}}) == Doubts()
     for source in (seen | {"hold_out": False}, seen | {"split": {"seed": 1}}):
-        (note,) = notes(seen | {"distill": "one", "source": seen | {"distill": "two", "source": source}})
+        found = asked(seen | {"distill": "one", "source": seen | {"distill": "two", "source": source}})
+        (note,) = found.notes
         assert note.startswith("two, from which it comes, was trained on flows that are called held out")
+        assert found.held_out_seen
+
+
+def test_a_label_without_held_out_flows_has_no_score(result: dict[str, Any]) -> None:
+    real = real_flows(REAL, Path("real"), ("a", "b"), 10, True, 0)
+    alone = real.held_out[real.held_out.label == 0]
+    found = utility.scores(classifiers.forest, lambda seed: real.training, alone, 1)
+    assert found["per_label"]["b"] is None
+    shown = tables.by_label(result | {"synthetic_only": found | {"real_per_label": found["per_label"]}})
+    assert shown[1][1][:3] == ("b", "-", "-")
+    assert tables.note(shown[1]) == tables.WHY_NONE
+    assert tables.note([("a", "0.5", "", "-4.2, -4.5")]) == ""
+
+
+@pytest.mark.filterwarnings("error")
+def test_labels_of_any_letters_and_lengths_are_drawn() -> None:
+    shown = figures.confusion({"confusion": [[1.0, 0.0], [0.0, 1.0]]}, ["\u6d41\u91cf", "x" * 200])
+    assert "\u6d41\u91cf" in shown
+    assert "x" * 39 + "\u2026" in shown
 
 
 def test_names_are_escaped(result: dict[str, Any]) -> None:
@@ -339,6 +439,7 @@ def test_a_browser_shows_it(result: dict[str, Any], tmp_path: Path) -> None:
         (["--bundle", "a", "--synthetic", "b"], 2, "name what to evaluate"),
         (["--synthetic", "b.csv", "--baseline", "gan"], 2, "'gan' is none of copy, markov"),
         (["--synthetic", "b.csv"], 1, "there is no b.csv"),
+        (["--synthetic", "b.csv", "--baseline", "all", "--baseline", "copy"], 1, "there is no b.csv"),
         (["--bundle", "a.edgegen"], 1, "there is no bundle a.edgegen"),
         (["--synthetic", str(edgelab()), "--beside", "b.edgegen"], 1, "there is no bundle b.edgegen"),
     ],

@@ -86,6 +86,9 @@ def test_too_few_flows_are_none_and_never_nan() -> None:
     real, few = table(4, 1), table(4, 2)
     found = fidelity(real, few)
     assert found["two_sample_auc"] is found["density"] is found["packets_jsd"] is None
+    assert found["transition_jsd"] is None
+    one = table(1, 1)
+    assert fidelity(one, one)["autocorrelation"] is None
     assert all(value is None or np.isfinite(value) for value in found.values())
 
 

@@ -86,6 +86,8 @@ def test_membership_by_hand() -> None:
     assert found["membership_auc"] == pytest.approx(5 / 6)
     assert membership(np.arange(100.0), np.arange(100.0))["membership_auc"] == pytest.approx(0.5)
     assert membership(np.zeros(100), np.ones(100))["membership_true_positives"] == 1
+    # One in a hundred of fewer is less than one.
+    assert membership(np.zeros(100), np.ones(99))["membership_true_positives"] is None
 
 
 def test_nats_are_those_of_the_model() -> None:
