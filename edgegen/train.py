@@ -80,7 +80,8 @@ def train(
     size, max_packets, times = _shape(teaching, size, max_packets, times)
     recipe = DISTILLED if teaching else ADAPTED if init else RECIPES.get(arch, FRESH)
     # Of a flow that was made from another one, nothing is held out by holding out that.
-    flows = read_real_flows(flows_path) if hold_out else read_flows(flows_path)
+    instead = "give the real ones, or --no-hold-out"
+    flows = read_real_flows(flows_path, instead) if hold_out else read_flows(flows_path)
     if epochs is None and minutes is None:
         epochs = recipe.epochs_of(len(flows))
     with flows_path.open("rb") as file:

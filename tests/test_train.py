@@ -326,7 +326,7 @@ def test_too_few_flows(tmp_path: Path) -> None:
 def test_changed_copies_are_not_held_out(flows: Path, tmp_path: Path) -> None:
     more = tmp_path / "more.jsonl"
     run_augment(flows, None, "edit", None, 0.1, 0, more)
-    with pytest.raises(EdgegenError, match=r"generated flows \(column synthetic\): give the real ones"):
+    with pytest.raises(EdgegenError, match=r"generated flows \(column synthetic\): give the real ones, or --no-hold"):
         short(more, tmp_path / "run")
     assert short(more, tmp_path / "run", epochs=1, hold_out=False).is_dir()
 

@@ -61,12 +61,12 @@ def read_flows(path: Path, report: Report | None = None) -> list[Flow]:
     return flows
 
 
-def read_real_flows(path: Path) -> list[Flow]:
-    """The same, where they are to be real ones: EdgegenError where some are marked as `synthetic`."""
+def read_real_flows(path: Path, instead: str = "give the real ones") -> list[Flow]:
+    """The same, where they are to be real ones: EdgegenError where some are marked as `synthetic`, with what to do."""
     report = Report()
     flows = read_flows(path, report)
     if report.generated:
-        raise EdgegenError(f"{path} holds {report.generated:,} generated flows (column synthetic): give the real ones")
+        raise EdgegenError(f"{path} holds {report.generated:,} generated flows (column synthetic): {instead}")
     _tell(path, report)
     return flows
 
