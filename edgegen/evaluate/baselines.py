@@ -53,6 +53,7 @@ def markov(training: Arrays, wanted: Ints, random: Random) -> Arrays:
 def smote(training: Arrays, wanted: Ints, random: Random) -> Arrays:
     """Points between a training flow and one of its five nearest of the same label. (Chawla et al. 2002)"""
     from imblearn.over_sampling import SMOTE
+    from threadpoolctl import threadpool_limits
 
     width = training.pl.shape[1]
     x = np.column_stack([training.features(), training.count])
@@ -66,7 +67,9 @@ def smote(training: Arrays, wanted: Ints, random: Random) -> Arrays:
         points = np.concatenate([x[rows], np.zeros((len(rows) + n, x.shape[1]))])
         classes = np.repeat([0, 1], (len(rows), len(rows) + n))
         sampler = SMOTE(k_neighbors=NEIGHBOURS, random_state=int(random.integers(2**31)))
-        new: Floats = sampler.fit_resample(points, classes)[0][len(points) :]
+        # With more threads distances are summed in another order, and of neighbours as far away others are found.
+        with threadpool_limits(1):
+            new: Floats = sampler.fit_resample(points, classes)[0][len(points) :]
         made.append(_from_features(training, new, label, width))
     return concatenate(made)
 

@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
@@ -12,13 +13,14 @@ import numpy as np
 
 from edgegen.bundle import Bundle, this_target
 from edgegen.errors import EdgegenError
-from edgegen.evaluate.arrays import Arrays, Floats, Ints, arrays
+from edgegen.evaluate.arrays import Arrays, Floats, Ints, arrays, concatenate
 from edgegen.evaluate.privacy import nats_of_flows
 from edgegen.flow import Flow, unicode
 from edgegen.readers import read_generated_flows
 from edgegen.runtime import generate
 
 PACKETS = 32  # of a flow in a table, at most
+PART = 50_000  # flows that are objects at once
 
 
 class Subject(Protocol):
@@ -62,8 +64,12 @@ class BundleSubject:
 
     def draw(self, labels: Sequence[str], wanted: Ints, seed: int) -> Arrays:
         names = [label for label, n in zip(labels, wanted.tolist(), strict=True) for _ in range(n)]
-        flows = list(generate(self.bundle, len(names), names, seed, threads=self._threads)) if names else []
-        return arrays(flows, labels, self.packets, self.times)
+        flows = generate(self.bundle, len(names), names, seed, threads=self._threads) if names else iter(())
+        parts = [arrays([], labels, self.packets, self.times)]
+        # A flow takes four times as much memory as it does in a table.
+        while part := list(islice(flows, PART)):
+            parts.append(arrays(part, labels, self.packets, self.times))
+        return concatenate(parts)
 
     def nats(self, flows: Sequence[Flow]) -> Floats | None:
         return None if (made := self._nats([flows])) is None else made[0]

@@ -16,7 +16,8 @@ def fidelity(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
         value, floor = found[name], found[f"{name}_floor"]
         ratio = value / floor if value is not None and floor and name.endswith("_jsd") else None
         others = [number(row.get(name)) for row in found["baselines"].values()]
-        share = number(ratio, 2) if name.endswith("_jsd") else ""
+        # Of bytes there is none, and of a floor of 0 neither.
+        share = number(ratio, 2) if name.endswith("_jsd") and floor != 0 else ""
         rows.append((name.replace("_", " "), number(value), number(floor), share, *others))
     return ("figure", "generator", "floor", "ratio", *found["baselines"]), rows
 
