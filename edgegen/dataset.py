@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from edgegen.errors import EdgegenError
 from edgegen.flow import Flow
 from edgegen.paths import same
 from edgegen.readers import detect, import_flows
@@ -23,7 +24,8 @@ DUPLICATE_PACKETS = 10
 def import_table(sources: Sequence[Path], target: Path, options: Options, format: str) -> Report:
     """Write the flows of `sources` to `target`, as they come, and return what was read and left out.
 
-    Raises UsageError where `target` is one of them, which it would replace, or no table.
+    Raises UsageError where `target` is one of them, which it would replace, or no table; EdgegenError where flows are
+    marked as `synthetic`: what is written has no such mark, and they would pass for real ones.
     """
     check_table(target, [target for source in sources if _is_part(target, source)])
     report = Report()
@@ -50,6 +52,10 @@ def _shown(flows: Iterable[tuple[Path, Flow]], report: Report) -> Iterator[Flow]
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not shown) as progress:
         task = progress.add_task("reading")
         for path, flow in flows:
+            if report.generated:
+                raise EdgegenError(
+                    f"{path} holds added flows (column synthetic): import the real ones, and add to those"
+                )
             progress.update(task, description=f"{path.name}: {report.flows:,} flows, {report.records:,} records")
             yield flow
 

@@ -68,7 +68,10 @@ def _rank(seed: int, label: str, name: str) -> bytes:
 
 
 def _deal(groups: Sequence[list[Flow]]) -> tuple[list[Flow], ...]:
-    """Give each group to the part that lacks most, and the last ones to parts that would else stay empty."""
+    """Give each group to the part that lacks most, and the last ones to parts that would else stay empty.
+
+    Of few groups one may be most of the flows. Wherever it went, training has the largest part.
+    """
     total = sum(map(len, groups))
     parts: tuple[list[Flow], ...] = ([], [], [])
     for i, group in enumerate(groups):
@@ -79,4 +82,7 @@ def _deal(groups: Sequence[list[Flow]]) -> tuple[list[Flow], ...]:
             lack = [share * total - len(part) for share, part in zip(SHARES, parts, strict=True)]
             chosen = parts[lack.index(max(lack))]
         chosen.extend(group)
+    largest = max(parts, key=len)
+    if len(largest) > len(parts[0]):
+        parts[0][:], largest[:] = largest[:], parts[0][:]
     return parts

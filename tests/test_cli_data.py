@@ -50,6 +50,16 @@ def test_import_writes_a_table_and_reports_on_stderr(tmp_path: Path, edgegen: Co
         assert [(f.label, f.pl) for f in read_flows(tmp_path / name)] == [("z", f.pl) for f in FLOWS]
 
 
+def test_an_import_makes_no_real_flows_of_added_ones(tmp_path: Path, edgegen: Command) -> None:
+    write_flows(FLOWS, tmp_path / "real.jsonl")
+    more, target = tmp_path / "more.jsonl", tmp_path / "x.parquet"
+    assert edgegen("augment", tmp_path / "real.jsonl", "--transform", "edit", "--ratio", 1, "-o", more)[0] == 0
+    status, _, err = edgegen("data", "import", more, "-o", target)
+    assert status == 1
+    assert "more.jsonl holds added flows (column synthetic): import the real ones" in err
+    assert not target.exists()
+
+
 def test_the_choices_of_an_import_are_recorded(tmp_path: Path, edgegen: Command) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / "x.parquet"
     write_flows([Flow("x", [0, 5], [0, 1], [0.0, 1.0])], source)

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -71,3 +72,12 @@ def test_names_that_are_no_unicode_are_split_too() -> None:
 def test_three_sessions_reach_three_parts() -> None:
     flows = [flow("web", session) for session in "aaaaaaaaaabc"]
     assert all(parts_of(split(flows, seed=3)))
+
+
+@pytest.mark.parametrize("sizes", [(1_000, 10, 10), (500, 100, 50, 10, 5), (1_000, *[1] * 9)])
+def test_training_has_most_flows_however_unequal_the_sessions_are(sizes: tuple[int, ...]) -> None:
+    flows = [flow("web", f"s{i}") for i, n in enumerate(sizes) for _ in range(n)]
+    for seed in range(20):
+        train, *others = map(len, parts_of(split(flows, seed)))
+        assert train >= max(sizes)
+        assert all(others)

@@ -6,6 +6,7 @@ source.py, parquet.py, build.py  opening, unpacking, rows, and one record -> one
 """
 
 import json
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -104,9 +105,16 @@ def import_flows(
     as is an import that finds no flow at all. `target`, which the flows are written to, is no part of a folder.
     """
     sessions: dict[str, Path] = {}
+    known: set[tuple[int, int]] = set()
     for source in sources:
         folder = source.is_dir()
         for path in files(source, report, target):
+            # The same flows under another session's name would stand on both sides of a split.
+            if (file := _file(path)) in known:
+                report.source = path.name
+                report.count("files that were read already: not read again")
+                continue
+            known |= {file} if file else set()
             own, session = unicode(stem(path)), _session(path, sessions)
             try:
                 if folder and format == "auto" and detect(path) is None:
@@ -125,6 +133,15 @@ def import_flows(
     if not report.flows:
         names = ", ".join(str(source) for source in sources)
         raise EdgegenError(f"there is no flow in {names}{_because(report)}: nothing was written")
+
+
+def _file(path: Path) -> tuple[int, int] | None:
+    """Which file it is, whatever its name; None of a pipe, and of one that is not there, as the reader will say."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
 def _session(path: Path, taken: dict[str, Path]) -> str:
@@ -159,11 +176,11 @@ def detect(path: Path) -> str | None:
 
 
 def _is_flow(line: str) -> bool:
-    """Whether a line of JSON has a flow's members; cut off at HEAD, it is told by their names."""
+    """Whether a line of JSON has a flow's members; cut off at HEAD, within its packets, by the name of the first."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
-        return '"pl"' in line and '"dir"' in line
+        return '"pl"' in line and '"packet_data"' not in line
     return isinstance(row, dict) and {"pl", "dir"} <= row.keys()
 
 

@@ -112,4 +112,5 @@ class BiflowTable:
         flow.pl.append(segment.pl)
         flow.dir.append(int(segment.src != flow.client))
         flow.iat.append(gap / NANOSECONDS)
-        flow.kept_at = time
+        # What was late is no start: the flow would last longer than it did.
+        flow.kept_at = max(flow.kept_at, time) if len(flow.pl) > 1 else time

@@ -51,23 +51,22 @@ def parse_proto(value: Any) -> int | None:
 def _kept(
     pl: Any, direction: Any, iat: Any, options: Options, report: Report
 ) -> tuple[list[int], list[int], list[float]]:
-    """The packets kept; the time of a dropped one goes to the next."""
+    """The packets kept; the time of a dropped one goes to the next, and of it what one came too early."""
     kept: tuple[list[int], list[int], list[float]] = ([], [], [])
     gap = 0.0
     for size, way, time in zip(pl, direction, iat, strict=True):
         time = float(time)
         if time < 0:
             report.count(BACKWARDS)
-            time = 0.0
         gap += time
         if not (size or options.keep_empty):
             continue
         if len(kept[0]) == options.max_packets:
             break
-        kept[2].append(gap if kept[0] else 0.0)
+        kept[2].append(max(gap, 0.0) if kept[0] else 0.0)
+        gap = min(gap, 0.0) if kept[0] else 0.0
         kept[0].append(_whole(size))
         kept[1].append(_whole(way))
-        gap = 0.0
     return kept
 
 

@@ -1,11 +1,12 @@
 """A captured frame -> its TCP or UDP segment: link layer, VLAN tags, IP headers, fragments.
 
-Lengths come from the IP header, never from the captured bytes: a capture may be cut, a short frame is padded.
+Lengths come from the IP header where it has one, never from the captured bytes: a capture may be cut, a short frame
+is padded.
 """
 
 from typing import NamedTuple
 
-from edgegen.flow import TCP, UDP
+from edgegen.flow import MAX_PL, TCP, UDP
 
 ETHERNET, NULL, RAW, LOOP, SLL, SLL2 = 1, 0, 101, 108, 113, 276
 # 12 and 14 are what some systems write for raw IP; 228 and 229 are raw IPv4 and IPv6.
@@ -84,7 +85,8 @@ def _ipv4(data: bytes, at: int, size: int) -> Segment:
     if len(data) < at + 20:
         raise Skip("packets captured too short to hold an IP header")
     header = (data[at] & 15) * 4
-    total = int.from_bytes(data[at + 2 : at + 4], "big")
+    # 0 is for the network card to fill in, which cuts the packet into several (segmentation offload).
+    total = int.from_bytes(data[at + 2 : at + 4], "big") or size - at
     if header < 20 or not header <= total <= size - at:
         raise Skip("packets with a wrong length in the IP header")
     fragment = int.from_bytes(data[at + 6 : at + 8], "big")
@@ -97,7 +99,8 @@ def _ipv4(data: bytes, at: int, size: int) -> Segment:
 def _ipv6(data: bytes, at: int, size: int) -> Segment:
     if len(data) < at + 40:
         raise Skip("packets captured too short to hold an IP header")
-    left = int.from_bytes(data[at + 4 : at + 6], "big")
+    # 0 as in IPv4, or beyond 65,535 bytes.
+    left = int.from_bytes(data[at + 4 : at + 6], "big") or size - at - 40
     if left > size - at - 40:
         raise Skip("packets with a wrong length in the IP header")
     src, dst = data[at + 8 : at + 24], data[at + 24 : at + 40]
@@ -132,4 +135,6 @@ def _transport(data: bytes, at: int, left: int, proto: int, src: bytes, dst: byt
         if not 20 <= header <= left:
             raise Skip("packets with a wrong length in the TCP header")
     sport, dport = int.from_bytes(data[at : at + 2], "big"), int.from_bytes(data[at + 2 : at + 4], "big")
+    if left - header > MAX_PL:
+        raise Skip(f"packets with more than {MAX_PL:,} bytes of payload")
     return Segment(proto, (src, sport), (dst, dport), left - header, flags, more)

@@ -6,6 +6,7 @@ from pathlib import Path
 from edgegen.errors import EdgegenError
 from edgegen.readers.biflow import Biflow, Endpoint
 from edgegen.readers.capture import NANOSECONDS
+from edgegen.readers.report import Report
 
 MILLISECONDS = 1000
 Key = tuple[int, Endpoint, Endpoint]
@@ -37,10 +38,14 @@ class Applications:
         except (ValueError, OSError) as error:
             raise EdgegenError(f"nDPI cannot read {path} ({error}): label it with --label instead") from error
 
-    def of(self, biflow: Biflow) -> str:
-        """The application of `biflow`, in lower case; `unknown` where nDPI has none."""
+    def of(self, biflow: Biflow, report: Report) -> str:
+        """The application of `biflow`, in lower case; `unknown` where nDPI has none.
+
+        It does not decode all link layers that we do: flows that it has not seen are counted in `report`.
+        """
         spells = self.verdicts.get(_key(biflow.proto, biflow.client, biflow.server), [])
         if not spells:
+            report.count("flows that nDPI has not seen: labelled unknown")
             return "unknown"
         first = biflow.first * MILLISECONDS // NANOSECONDS
         return min(spells, key=lambda spell: max(spell[0] - first, first - spell[1], 0))[2].lower()

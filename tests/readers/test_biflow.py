@@ -9,9 +9,9 @@ from edgegen.errors import EdgegenError
 from edgegen.flow import TCP, UDP, Flow
 from edgegen.readers import Options, Report, open_flows
 from edgegen.readers.biflow import BACKWARDS, Biflow, BiflowTable
-from edgegen.readers.capture import NANOSECONDS
+from edgegen.readers.capture import NANOSECONDS, Packet
 from edgegen.readers.frame import Segment
-from edgegen.readers.pcap import read_biflows
+from edgegen.readers.pcap import read_biflows, steady
 
 CLIENT, SERVER = (make.CLIENT4, 40_000), (make.SERVER4, 443)
 
@@ -124,8 +124,30 @@ def test_the_rest_of_a_flow_that_is_full_is_not_another_flow() -> None:
 def test_times_that_run_backwards_are_counted_and_set_to_zero() -> None:
     report = Report()
     (flow,) = biflows([(5, up(1)), (4, up(2)), (6, up(3))], report=report)
-    assert flow.iat == [0.0, 0.0, 2.0]
+    # From the first packet to the last it is a second.
+    assert flow.iat == [0.0, 0.0, 1.0]
     assert report.reasons == {BACKWARDS: 1}
+
+
+def stamped(*seconds: float) -> tuple[list[int], Report]:
+    """The packets, by their number, that are left of packets at these times, 10 s being far."""
+    report = Report()
+    packets = [Packet(round(second * NANOSECONDS), i, b"", 0) for i, second in enumerate(seconds)]
+    return [packet.link for packet in steady(packets, 10 * NANOSECONDS, report)], report
+
+
+def test_a_single_packet_of_another_time_ends_no_flow() -> None:
+    for odd in (0, 90, 1e9):
+        left, report = stamped(50, 51, odd, 52, 53)
+        assert left == [0, 1, 3, 4]
+        assert report.reasons == {"packets with a time far from those around them: left out": 1}
+
+
+@pytest.mark.parametrize("times", [(1, 2, 50, 51, 90), (50, 51, 1, 2), (1,), (1, 50), (1, 50, 99), ()])
+def test_gaps_of_a_capture_lose_nothing(times: tuple[float, ...]) -> None:
+    left, report = stamped(*times)
+    assert left == list(range(len(times)))
+    assert not report.reasons
 
 
 def test_a_packet_to_oneself_is_a_flow() -> None:

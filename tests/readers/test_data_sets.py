@@ -11,6 +11,7 @@ import pytest
 from edgegen.errors import EdgegenError, UsageError
 from edgegen.flow import TCP, UDP, Flow
 from edgegen.readers import Options, Report, import_flows, mirage, open_flows, read_flows
+from edgegen.readers.biflow import BACKWARDS
 from edgegen.writers import write_flows
 
 pa = pytest.importorskip("pyarrow")
@@ -133,6 +134,26 @@ def test_tcbench_takes_the_first_sender_for_the_client(tmp_path: Path, here: int
     flows, report = flows_of(path)
     assert flows == [Flow("doc", [100, 1350, 60], [0, 1, 0], [0.0, 0.25, 0.5], None, "ucdavis")]
     assert report.reasons == {"flows without a label": 1}
+
+
+def test_a_late_packet_makes_no_flow_longer(tmp_path: Path) -> None:
+    columns = {
+        "app": ["doc"] * 2,
+        "pkts_size": [[1, 2, 3, 4], [1, 0, 3, 4]],
+        "pkts_dir": [[0, 1, 1, 1]] * 2,
+        "timetofirst": [[0.0, 10.0, 5.0, 11.0]] * 2,
+    }
+    path = tmp_path / "late.parquet"
+    parquet.write_table(pa.table(columns), path)
+    flows, report = flows_of(path)
+    assert [flow.iat for flow in flows] == [[0.0, 10.0, 0.0, 1.0], [0.0, 5.0, 6.0]]
+    assert report.reasons == {BACKWARDS: 2}
+
+
+def test_a_table_is_known_by_a_first_flow_of_any_length(tmp_path: Path) -> None:
+    path = tmp_path / "long.jsonl"
+    write_flows([Flow("bulk", [1_400] * 20_000, [1] * 20_000, [0.0] * 20_000)], path)
+    assert len(flows_of(path, Options(max_packets=20_000))[0][0]) == 20_000
 
 
 @pytest.mark.parametrize("suffix", [".parquet", ".jsonl", ".csv"])

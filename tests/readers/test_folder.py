@@ -153,3 +153,15 @@ def test_the_output_is_no_part_of_its_folder(tmp_path: Path) -> None:
     names, report = imported([tmp_path], tmp_path / "again" / "all.jsonl")
     assert names == ["a.pcap"]
     assert report.lines() == ["1 files that are the output: not read (all.jsonl 1)"]
+
+
+def test_a_file_is_read_once_whatever_it_is_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "day").mkdir()
+    capture = tmp_path / "day" / "web.pcap"
+    capture.write_bytes(CAPTURE)
+    (tmp_path / "day" / "again.pcap").symlink_to(capture)
+    monkeypatch.chdir(tmp_path)
+    named = [Path("day"), Path("day/web.pcap"), capture, Path("day/../day/web.pcap")]
+    names, report = imported(named)
+    assert len(names) == 1
+    assert report.reasons == {"files that were read already: not read again": 4}

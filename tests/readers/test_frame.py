@@ -103,3 +103,12 @@ def test_a_packet_cut_inside_its_transport_header_is_skipped() -> None:
     frame = make.ipv4(make.tcp(100), TCP)
     with pytest.raises(Skip, match="too short to hold a TCP or UDP"):
         segment_of(RAW, frame[:30], len(frame))
+
+
+def test_a_length_that_the_network_card_fills_in_is_that_of_the_frame() -> None:
+    assert segment(ETHERNET, make.ethernet(make.ipv4(make.tcp(30_000), TCP, total=0))).pl == 30_000
+    six = bytearray(make.ipv6(make.tcp(30_000), TCP))
+    six[4:6] = bytes(2)
+    assert segment(RAW, bytes(six)).pl == 30_000
+    with pytest.raises(Skip, match="more than 65,535 bytes of payload"):
+        segment(RAW, make.ipv4(make.tcp(70_000), TCP, total=0))

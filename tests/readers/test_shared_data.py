@@ -5,10 +5,12 @@ from collections import Counter
 from ipaddress import ip_address
 from pathlib import Path
 
+import capture_bytes as make
 import pytest
 
-from edgegen.flow import fault
+from edgegen.flow import UDP, fault
 from edgegen.readers import Options, Report, open_flows, read_flows
+from edgegen.readers.frame import SLL2
 from edgegen.readers.pcap import read_biflows
 
 DATA = Path(__file__).resolve().parents[2] / ".." / "shared" / "data"
@@ -70,6 +72,15 @@ def test_ndpi_names_the_application() -> None:
     assert names["modbus"] == {"modbus"}
     assert names["wireguard"] == {"wireguard"}
     assert names["dropbox"] == {"dropbox", "dns.dropbox"}
+
+
+def test_what_ndpi_cannot_decode_is_counted(tmp_path: Path) -> None:
+    pytest.importorskip("nfstream")
+    frames = [(make.START, make.cooked2(make.ipv4(make.udp(40), UDP)))]
+    (tmp_path / "any.pcap").write_bytes(make.pcap(frames, link=SLL2))
+    report = Report()
+    assert [flow.label for flow in open_flows(tmp_path / "any.pcap", Options(label_by="ndpi"), report)] == ["unknown"]
+    assert report.reasons == {"flows that nDPI has not seen: labelled unknown": 1}
 
 
 def test_mirage_gives_its_33_biflows() -> None:
