@@ -67,6 +67,9 @@ def machine(root: Path = _ANY) -> dict[str, Any]:
 
 def fits(targets: dict[str, tuple[str, ...]], here: str, flags: set[str]) -> list[Fit]:
     """How each target, with its kernels, stands to a processor of target `here` with those features."""
+    # What a 64-bit kernel calls it, under which 32-bit programs run.
+    if here == "armv7" and "asimd" in flags:
+        flags = flags | {*NEEDED["armv7"]["neon"]}
     return [_fit(target, kernels, here, flags) for target, kernels in targets.items()]
 
 

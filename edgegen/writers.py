@@ -16,6 +16,7 @@ from edgegen.flow import Flow, fault, unicode
 from edgegen.paths import same
 from edgegen.pcap_writer import write_pcap
 from edgegen.signals import held_signals
+from edgegen.streams import flush_whole, write_whole
 from edgegen.temporary import new_file
 
 ROW_GROUP = 16_384  # flows
@@ -123,10 +124,10 @@ def _write_records(flows: Iterator[Flow], file: BinaryIO, extra: tuple[str, ...]
     count = 0
     with held_signals() as held:
         for count, flow in enumerate(flows, start=1):  # noqa: B007
-            file.write(json_line(flow, extra).encode("utf-8", "backslashreplace"))
+            write_whole(file, json_line(flow, extra).encode("utf-8", "backslashreplace"))
             if held:
                 break
-        file.flush()
+        flush_whole(file)
     return count
 
 

@@ -152,7 +152,7 @@ def fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, c
         ("serve b.edgegen --drain inf", 2, "drain inf is no positive number"),
         ("pipe nosuch.edgegen", 1, "nosuch.edgegen"),
         ("pipe b.edgegen --engine abacus", 2, "auto, native, onnxruntime"),
-        ("pipe b.edgegen --most-flows 0", 2, "most flows 0"),
+        ("pipe b.edgegen --most-flows 0", 2, "--most-flows 0 is not a whole number in 1..9223372036854775807"),
         ("verify nosuch.edgegen", 1, "nosuch.edgegen"),
         ("verify text.txt", 1, "text.txt is not a bundle"),
         ("verify b.edgegen --engine abacus", 2, "auto, native, onnxruntime"),

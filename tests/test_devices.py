@@ -74,6 +74,7 @@ def test_the_needs_are_those_that_the_engine_asks_for(tmp_path: Path) -> None:
         ("aarch64", A53, "neon", {"dotprod": "this processor lacks asimddp"}, None),
         ("aarch64", A76, "dotprod", {}, None),
         ("armv7", A7, "neon", {}, None),
+        ("armv7", A53, "neon", {}, None),
         ("armv7", CORTEX_A5, None, {"neon": "this processor lacks idiva"}, "neon: this processor lacks idiva"),
         ("armv7", CORTEX_A9, None, {"neon": A9_LACKS}, f"neon: {A9_LACKS}"),
         ("x86_64", SAPPHIRE_RAPIDS, "avx512vnni", {}, None),

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from edgegen.bundle import Bundle
 from edgegen.codec import Codec
 from edgegen.errors import EdgegenError, UsageError
+from edgegen.measure.local import USAGE
 
 if TYPE_CHECKING:
     from edgegen.measure import Workload
@@ -38,8 +39,13 @@ def bench(bundle: Bundle, cpu: str, workload: "Workload") -> dict[str, Any]:
     if target is None:
         known = ", ".join(cpu for cpus in CPUS.values() for cpu in cpus)
         raise UsageError(f"--on qemu:{cpu} is no processor that instructions are counted for; those are: {known}")
+    if workload.threads > 1:
+        raise UsageError("--threads is for measuring time: instructions are counted on one")
     program = bundle.executable(target)
-    widths = [workload.batch] if workload.batch else bundle.manifest.targets[target].widths
+    widths = [*bundle.manifest.targets[target].widths]
+    if workload.batch:
+        # What it is compiled for: the engine takes the smallest that holds the batch.
+        widths = [min((width for width in widths if width >= workload.batch), default=max(widths))]
     with tempfile.TemporaryDirectory(prefix="edgegen-count-") as folder:
         count = Counting(EMULATORS[target], cpu, bundle.codec, Path(folder))
         controls = replace(workload, batch=None).flags()
@@ -82,10 +88,14 @@ class Counting:
         """What the program prints, and its instructions by function."""
         environment = os.environ | {"EDGEGEN_COUNTS": str(self._counts)}
         command = [*self._command, str(program), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        done = subprocess.run(
+            command, capture_output=True, text=True, errors="backslashreplace", env=environment, check=False
+        )
         if done.returncode or not self._counts.exists():
             said = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
-            raise EdgegenError(f"the executable could not be counted under {self.version}: {said[-1]}")
+            kind = UsageError if done.returncode == USAGE else EdgegenError
+            why = said[-1].removeprefix("edgegen: ")
+            raise kind(f"the executable could not be counted under {self.version}: {why}")
         counts: Counter[str] = Counter()
         for line in self._counts.read_text().splitlines():
             number, _, symbol = line.partition(" ")

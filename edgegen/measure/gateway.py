@@ -3,7 +3,7 @@
 import shlex
 import subprocess
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from edgegen.bundle import MACHINES, Bundle
 from edgegen.errors import EdgegenError, UsageError
@@ -45,8 +45,11 @@ def _command(address: str) -> list[str]:
     # A host that starts with a dash would be a flag to ssh.
     if not parts.hostname or parts.netloc.startswith("-") or parts.hostname.startswith("-") or parts.path.strip("/"):
         raise UsageError(f"--on {address} is no address: {FORM}")
-    user = f"{parts.username}@" if parts.username else ""
-    return ["ssh", "-o", "BatchMode=yes", *(["-p", str(port)] if port else []), "--", f"{user}{parts.hostname}"]
+    # As it was written: ssh looks its configuration up by it, and Python makes it lower case.
+    user, _, place = parts.netloc.rpartition("@")
+    host = place[1 : place.index("]")] if place.startswith("[") else place.partition(":")[0]
+    name = f"{unquote(user.partition(':')[0])}@{host}" if user else host
+    return ["ssh", "-o", "BatchMode=yes", *(["-p", str(port)] if port else []), "--", name]
 
 
 def _ask(ssh: list[str], command: str, wrong: str, given: bytes = b"") -> str:

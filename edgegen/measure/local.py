@@ -26,7 +26,8 @@ def bench(bundle: Bundle, workload: "Workload") -> dict[str, Any]:
 def run(command: list[str], what: str) -> dict[str, Any]:
     """The JSON that a command prints; EdgegenError with the sentence that it ends with instead."""
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # What it says of a label has the label's bytes.
+        done = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", check=False)
     except OSError as error:
         raise EdgegenError(
             f"{command[0]} cannot be started ({error.strerror}): check that it is there and that this machine runs it"

@@ -177,7 +177,7 @@ class _Flows(Response):
                 end = await self.stream(scope, receive, send, gone)
         except TimeoutError:
             end = "late"
-            # Inside a body the server closes the connection, so that nobody takes it for whole.
+            # Inside a body the server resets the connection, so that nobody takes it for whole.
             if not self.begun:
                 late = f"no flow was made within {service.settings.seconds:g} seconds"
                 await service.refuse(503, late, RETRY_SECONDS)(scope, receive, send)

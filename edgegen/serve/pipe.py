@@ -14,8 +14,9 @@ from edgegen.errors import EdgegenError, UsageError
 from edgegen.runtime.engine import Engine, How, open_engine
 from edgegen.serve.asked import parse
 from edgegen.serve.body import parts
-from edgegen.serve.settings import Settings
+from edgegen.serve.settings import Settings, check_most_flows
 from edgegen.signals import held_signals
+from edgegen.streams import flush_whole, open_input, write_whole
 
 MOST_BODY = Settings.most_body
 STDIN, STDOUT = 0, 1
@@ -26,17 +27,16 @@ def pipe(bundle: Bundle, most_flows: int, how: How) -> None:
 
     BrokenPipeError and ConnectionResetError, where whoever asked has gone, are the caller's.
     """
-    if most_flows < 1:
-        raise UsageError(f"most flows {most_flows} is not positive")
+    check_most_flows(most_flows)
     engine = open_engine(bundle, how)
     try:
-        with open(STDIN, "rb", closefd=False) as asked, open(STDOUT, "wb", closefd=False) as answer:
+        with open_input(STDIN) as asked, open(STDOUT, "wb", closefd=False) as answer:
             for line in _lines(asked):
                 # A line out is whole, whatever signal comes.
                 with held_signals() as held:
                     for part in _answer(line, engine, bundle.codec, most_flows):
-                        answer.write(part)
-                        answer.flush()
+                        write_whole(answer, part)
+                        flush_whole(answer)
                         if held:
                             break
     except (BrokenPipeError, ConnectionResetError):

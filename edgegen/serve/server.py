@@ -4,6 +4,7 @@ import asyncio
 import math
 import signal
 import socket
+import struct
 import sys
 import threading
 from collections.abc import Iterator
@@ -96,6 +97,30 @@ class _Server(uvicorn.Server):
         self.should_exit = self.service.draining = True
 
 
+class _Ending:
+    """A transport that ends when it is closed, and that ends inside an answer as no whole answer does.
+
+    To a client that speaks HTTP/1.0 the end of the connection is the end of the body, so one that is not whole is
+    reset. After a whole one the client has `patience` seconds for what it has not read yet.
+    """
+
+    def __init__(self, transport: asyncio.Transport, protocol: "_Patient") -> None:
+        self._transport, self._protocol = transport, protocol
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        cycle = self._protocol.cycle
+        if cycle is not None and cycle.response_started and not cycle.response_complete:
+            if (connection := self._transport.get_extra_info("socket")) is not None:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self._transport.abort()
+        elif not self._transport.is_closing():
+            self._transport.close()
+            self._protocol.loop.call_later(self._protocol.patience, self._transport.abort)
+
+
 class _Patient(H11Protocol):
     """Closes a connection on which a request has begun and its head does not end: a slow client holds no socket."""
 
@@ -111,7 +136,7 @@ class _Patient(H11Protocol):
             self._late = self.loop.call_later(self.patience, self._close)
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(_Ending(transport, self))  # type: ignore[arg-type]
         self._late = self.loop.call_later(self.patience, self._close)
 
     def connection_lost(self, exc: Exception | None) -> None:

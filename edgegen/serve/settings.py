@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgegen.errors import EdgegenError, UsageError
+from edgegen.runtime.request import MOST_FLOWS
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,16 @@ class Settings:
             )
         if not 0 <= self.port <= 65_535:
             raise UsageError(f"port {self.port} is outside 0..65535")
-        for name in ("workers", "queue", "most_flows", "most_body", "seconds", "patience", "drain"):
+        check_most_flows(self.most_flows)
+        for name in ("workers", "queue", "most_body", "seconds", "patience", "drain"):
             if not 0 < getattr(self, name) < math.inf:
                 raise UsageError(f"{name.replace('_', ' ')} {getattr(self, name)} is no positive number")
+
+
+def check_most_flows(number: int) -> None:
+    """UsageError unless a request for so many flows can be answered."""
+    if not 1 <= number <= MOST_FLOWS:
+        raise UsageError(f"--most-flows {number} is not a whole number in 1..{MOST_FLOWS}")
 
 
 def read_token(path: Path | None) -> str | None:

@@ -94,7 +94,7 @@ def export(
     ] = None,
     target: Annotated[str, typer.Option(help="Targets with commas between; none: this machine's.")] = "",
     refinements: Annotated[
-        int | None, typer.Option(help="Of a flow, where the run is a diffusion: fewer are faster. None: 8.")
+        int | None, typer.Option(help="Of a flow, where the run is a diffusion: fewer are faster. None: as trained.")
     ] = None,
     deb: Annotated[bool, typer.Option("--deb", help="Debian packages, too, as `edgegen package` makes them.")] = False,
     sign: Annotated[Path | None, typer.Option(metavar="NAME.key", help="Sign it with this private key.")] = None,

@@ -51,7 +51,7 @@ static const char HELP[] =
     "once for all flows in it. --batch 1 takes the least memory, and the least time to a first flow.\n";
 
 static _Noreturn void out_of_memory(void) {
-    edgegen_output_fail("there is not enough memory to generate; free some or lower --batch");
+    edgegen_output_fail("there is not enough memory to generate; free some or lower --batch or --threads");
 }
 
 /* To be called first: the code around the kernels is compiled for the same processors. */

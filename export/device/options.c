@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "flow.h"
 #include "model.h"
@@ -44,7 +45,8 @@ static uint64_t whole(const char *flag, const char *text, uint64_t low, uint64_t
 static float temperature(const char *text) {
     char *end;
     const double number = strtod(text, &end);
-    if (end == text || *end || !(number == 0 || (number >= 0.01 && number <= 100)))
+    /* strtod takes hexadecimal digits, too. */
+    if (end == text || *end || strpbrk(text, "xX") || !(number == 0 || (number >= 0.01 && number <= 100)))
         edgegen_usage_error("--temperature %s is neither 0 nor in 0.01..100", text);
     return (float)number;
 }
@@ -70,7 +72,8 @@ static int32_t label(const char *name) {
 
 static bool has_suffix(const char *path, const char *suffix) {
     const char *found = strrchr(path, '.');
-    return found && strcmp(found, suffix) == 0;
+    /* A name that starts with a dot has no suffix there. */
+    return found && found != path && found[-1] != '/' && strcasecmp(found, suffix) == 0;
 }
 
 static void set_output(struct edgegen_options *options, const char *path) {
@@ -80,12 +83,12 @@ static void set_output(struct edgegen_options *options, const char *path) {
     options->output = path;
 }
 
-/* The value of argv[*i] where that is `flag`, as `flag value` or, for long flags, `flag=value`; NULL where it is another. */
+/* The value of argv[*i] where that is `flag`, as `flag value`, `--flag=value` or `-fvalue`; NULL where it is another. */
 static const char *value(const char *flag, int argc, char **argv, int *i) {
     const size_t n = strlen(flag);
     if (strncmp(argv[*i], flag, n) != 0) return NULL;
     if (argv[*i][n] == '=' && flag[1] == '-') return argv[*i] + n + 1;
-    if (argv[*i][n]) return NULL;
+    if (argv[*i][n]) return flag[1] == '-' ? NULL : argv[*i] + n;
     if (*i + 1 == argc) edgegen_usage_error("%s needs a value", flag);
     return argv[++*i];
 }

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from edgegen.bundle import Bundle, this_target
-from edgegen.measure import emulator, measure
+from edgegen.errors import UsageError
+from edgegen.measure import Workload, emulator, measure
 from edgegen.measure.report import markdown
 from edgegen.trust import make_keys, sign, signer
 
@@ -123,3 +124,9 @@ def test_instructions_are_counted(bundles: Forms, cpu: str, variant: str) -> Non
     again = measure(bundle, f"qemu:{cpu}")["instructions_a_token"]
     assert again == pytest.approx(result["instructions_a_token"], rel=1e-3)
     assert f"| kernels | {variant} |" in markdown(result)
+    # What ran is what is said: a batch of seven runs as wide as one of sixteen.
+    assert list(measure(bundle, f"qemu:{cpu}", Workload(batch=7))["instructions_a_token"]) == ["16"]
+    with pytest.raises(UsageError, match=r"counted under .*: label 'nope' is unknown"):
+        measure(bundle, f"qemu:{cpu}", Workload(labels=("nope",)))
+    with pytest.raises(UsageError, match="--threads is for measuring time"):
+        measure(bundle, f"qemu:{cpu}", Workload(threads=2))

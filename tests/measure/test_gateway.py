@@ -14,6 +14,7 @@ import pytest
 from edgegen.bundle import Bundle
 from edgegen.errors import EdgegenError
 from edgegen.measure import Workload, measure
+from edgegen.measure.gateway import _command
 
 SSHD = shutil.which("sshd") or shutil.which("/usr/sbin/sshd")
 CONFIGURATION = """
@@ -78,6 +79,18 @@ def test_a_failure_on_the_gateway_is_one_sentence_and_keeps_nothing(
     with pytest.raises(EdgegenError, match=r"the executable on .*: label 'a \$\(b\)' is unknown"):
         measure(bundle, address, Workload(labels=("a $(b)",)))
     assert list((tmp_path / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("address", "host"),
+    [
+        ("ssh://root@MyGw", ["root@MyGw"]),
+        ("ssh://MyGw:22", ["-p", "22", "--", "MyGw"]),
+        ("ssh://a%40b@[FE80::1]:7", ["-p", "7", "--", "a@b@FE80::1"]),
+    ],
+)
+def test_a_host_is_called_as_it_was_written(address: str, host: list[str]) -> None:
+    assert _command(address)[-len(host) :] == host
 
 
 def test_a_gateway_that_does_not_answer_is_one_sentence(bundle: Bundle, address: str) -> None:

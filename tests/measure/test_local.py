@@ -36,6 +36,8 @@ def test_a_measurement_says_where_and_what(bundle: Bundle) -> None:
 def test_what_the_executable_refuses_is_wrong_usage(bundle: Bundle) -> None:
     with pytest.raises(UsageError, match="label 'nope' is unknown to this generator; it knows: dns"):
         measure(bundle, workload=Workload(labels=("nope",)))
+    with pytest.raises(UsageError, match=r"label '\\xff' is unknown"):
+        measure(bundle, workload=Workload(labels=("\udcff",)))
     with pytest.raises(UsageError, match="--min-packets 17 is not a whole number"):
         measure(bundle, workload=Workload(min_packets=17))
 

@@ -90,6 +90,10 @@ def test_no_flows_are_no_bytes() -> None:
         (["generate", "-n", "5", "--first", "18446744073709551615"], "flow numbers end"),
         (["generate", "-n", "5", "--batch", "0"], "--batch 0 is not"),
         (["generate", "-n", "5", "--temperature", "nan"], "neither 0 nor"),
+        (["generate", "-n", "5", "--temperature", "0x1"], "neither 0 nor"),
+        (["generate", "-n5x"], "-n 5x is not a whole number"),
+        (["generate", "-n", "5", "-o", ".pcap"], "writes .jsonl and .pcap"),
+        (["generate", "-n", "5", "-o", "none/.jsonl"], "writes .jsonl and .pcap"),
         (["generate", "-n", "5", "--label", "nope"], "it knows: x"),
         (["generate", "-n", "5", "-o", "flows.parquet"], "writes .jsonl and .pcap"),
         (["generate", "-n", "5", "--threads", "0"], "--threads 0 is not"),
@@ -134,6 +138,13 @@ def test_standard_output_that_takes_nothing_is_one_sentence(arguments: str, stre
     assert (done.returncode, done.stdout) == (1, b"")
     sentence = f"edgegen: cannot write standard output: {reason}; choose another place or make room\n"
     assert done.stderr.decode() == sentence
+
+
+def test_flags_are_taken_as_python_takes_them(tmp_path: Path) -> None:
+    command = [str(mock_host.build("small", False, mock_host.MEMORY)), "generate", "-n5", "-oflows.JSONL"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "flows.JSONL").read_bytes() == expected("small", Request(5))
 
 
 def test_a_file_of_a_process_with_the_same_number_is_left_alone(tmp_path: Path) -> None:

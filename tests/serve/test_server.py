@@ -116,12 +116,13 @@ def test_wrong_usage_is_one_sentence(
 class SlowReader:
     """Asks for more than the sockets hold, and reads nothing."""
 
-    def __init__(self, port: int, flows: int = 400_000) -> None:
+    def __init__(self, port: int, flows: int = 400_000, version: str = "1.1") -> None:
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.socket.connect(("127.0.0.1", port))
         body = json.dumps({"n": flows, "seed": 1}).encode()
-        self.socket.sendall(b"POST /v1/flows HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        head = f"POST /v1/flows HTTP/{version}\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.socket.sendall(head.encode() + body)
         assert self.socket.recv(12) == b"HTTP/1.1 200"
 
     def rest(self) -> int:
@@ -150,13 +151,38 @@ def test_a_slow_reader_holds_no_worker_and_a_full_server_says_so(start: Start) -
         time.sleep(0.1)
 
 
-def test_a_request_that_takes_too_long_is_cut_off(start: Start) -> None:
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+def test_a_request_that_takes_too_long_is_cut_off_and_not_taken_for_whole(start: Start, version: str) -> None:
     running = start("--seconds", "1")
-    slow = SlowReader(running.port)
+    slow = SlowReader(running.port, version=version)
     time.sleep(2)
-    slow.rest()
+    # To HTTP/1.0 the end of a connection is the end of what is sent, so this is none.
+    with pytest.raises(ConnectionResetError):
+        slow.rest()
     assert 'edgegen_requests_total{end="late"} 1.0' in httpx.get(running.url + "/metrics").text
     assert httpx.post(running.url + FLOWS).status_code == 200
+
+
+def test_whoever_reads_nothing_keeps_no_socket(start: Start) -> None:
+    running = start("--seconds", "1", "--patience", "1")
+    sockets = Path(f"/proc/{running.process.pid}/fd")
+
+    def number() -> int:
+        return sum(os.readlink(link).startswith("socket:") for link in sockets.iterdir() if link.is_symlink())
+
+    # Its own are there once it has answered.
+    assert httpx.get(running.url + "/metrics").status_code == 200
+    time.sleep(0.5)
+    before = number()
+    # Of the second the answer is whole, though not read.
+    slow = [SlowReader(running.port), SlowReader(running.port, 400)]
+    assert number() > before
+    deadline = time.monotonic() + 20
+    while number() > before:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    for each in slow:
+        each.socket.close()
 
 
 def test_a_request_whose_time_is_over_before_its_first_flow_is_told_so(start: Start) -> None:
