@@ -59,10 +59,10 @@ def by_position(real: Arrays, other: Arrays) -> dict[str, dict[str, float | None
     made: dict[str, dict[str, float | None]] = {}
     for i in range(real.pl.shape[1]):
         found = made[str(i + 1)] = {"pl_jsd": _position_jsd(real, other, i)}
-        if real.times:
+        # A flow's first packet comes after none.
+        if real.times and i:
             one, two = (side.iat[side.count > i, i] for side in (real, other))
-            # A flow's first packet comes after none.
-            found["iat_jsd"] = _jsd(one, two, IAT_EDGES) if i else None
+            found["iat_jsd"] = _jsd(one, two, IAT_EDGES)
     return made
 
 

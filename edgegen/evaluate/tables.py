@@ -84,9 +84,9 @@ def by_label(result: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
 def by_position(found: dict[str, Any]) -> tuple[tuple[str, ...], Rows]:
     """A line for each packet of a flow: divergences of signed lengths and times, the generator's and the floor."""
     per_position = found["per_position"]
-    names = [name for name in next(iter(per_position.values())) if not name.endswith("_floor")]
+    names = [name for name in [*per_position.values()][-1] if not name.endswith("_floor")]
     rows: Rows = [
-        (position, *(f"{number(row[name])} ({number(row[f'{name}_floor'])})" for name in names))
+        (position, *(f"{number(row[name])} ({number(row[f'{name}_floor'])})" if name in row else "" for name in names))
         for position, row in per_position.items()
     ]
     return ("packet", *(f"{name.replace('_', ' ')} (floor)" for name in names)), rows
