@@ -105,6 +105,7 @@ def import_flows(
     as is an import that finds no flow at all. `target`, which the flows are written to, is no part of a folder.
     """
     sessions: dict[str, Path] = {}
+    first: dict[str, Path] = {}
     known: set[tuple[int, int]] = set()
     for source in sources:
         folder = source.is_dir()
@@ -124,6 +125,10 @@ def import_flows(
                 for flow in open_flows(path, options, report, format):
                     if flow.session == own:
                         flow.session = session
+                    elif flow.session and first.setdefault(flow.session, path) != path:
+                        # Parts of one table have sessions in common. Captures of one name have not, but who imported
+                        # them apart has lost what told them from each other.
+                        report.count("flows of a session that another file has, too: taken for the same")
                     yield path, flow
             except EdgegenError as error:
                 # What is asked for wrongly, or not installed, is not the file's fault.

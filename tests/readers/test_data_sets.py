@@ -3,6 +3,7 @@ import gzip
 import json
 import lzma
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -273,7 +274,7 @@ def test_a_file_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
 def test_folders_are_searched_and_other_files_in_them_counted(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     write_flows(FLOWS, tmp_path / "in" / "a.jsonl")
-    write_flows(FLOWS, tmp_path / "b.parquet")
+    write_flows([replace(flow, session="") for flow in FLOWS], tmp_path / "b.parquet")
     (tmp_path / "README.md").write_text("about")
     report = Report()
     assert len(list(import_flows([tmp_path], Options(), report))) == 6

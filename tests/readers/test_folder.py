@@ -165,3 +165,10 @@ def test_a_file_is_read_once_whatever_it_is_called(tmp_path: Path, monkeypatch: 
     names, report = imported(named)
     assert len(names) == 1
     assert report.reasons == {"files that were read already: not read again": 4}
+
+
+def test_sessions_that_two_tables_have_are_told_of(tmp_path: Path) -> None:
+    for name in ("one.jsonl", "two.jsonl"):
+        write_flows(FLOWS[:9], tmp_path / name)
+    _, report = imported([tmp_path])
+    assert report.reasons == {"flows of a session that another file has, too: taken for the same": 9}
