@@ -35,7 +35,8 @@ def likeness(subject: Subject, real: Real, settings: Settings, say: Say) -> dict
             # Labels in the same shares: of a table that has few flows of one, that alone would tell the two apart.
             against = some(half, counts(made), draw) if fewer.any() else half
             found.append(_figures(against, made, draw))
-        floor.append(_figures(half, other, draw))
+        # Divergences grow as flows become fewer, so of as few is the floor.
+        floor.append(_figures(against, some(other, counts(made), draw) if fewer.any() else other, draw))
     result = _means(found, floor)
     result["few_generated"] = sorted(few_generated)
     result["baselines"] = {}

@@ -114,16 +114,18 @@ def privacy(found: dict[str, Any]) -> Rows:
 
 def cost(found: dict[str, Any]) -> Rows:
     """Size and speed."""
-    rows: Rows = [("parameters", f"{found['parameters']:,}" if found["parameters"] else "-")]
+    rows: Rows = [("parameters", f"{found['parameters']:,}" if found["parameters"] else "unknown")]
     for name, text in (("fp32_bytes", "fp32 step graph"), ("int8_bytes", "int8 step graph")):
-        rows.append((f"{text}, MB", number(found[name] / 1e6 if found[name] else None, 2)))
+        if found[name]:
+            rows.append((f"{text}, MB", number(found[name] / 1e6, 2)))
     rows += [(f"executable for {name}, MB", number(size / 1e6, 2)) for name, size in found["executables"].items()]
-    rows.append(("seconds an epoch of training", number(found["seconds_per_epoch"], 1)))
+    seconds = found["seconds_per_epoch"]
+    rows.append(("seconds an epoch of training", "unknown" if seconds is None else number(seconds, 1)))
     if "ms_a_flow" in found:
         machine = f"{found['machine'].get('cpu') or 'unknown'}, {found['variant']}, one thread"
         rows.append((f"ms a flow ({machine})", number(found["ms_a_flow"], 2)))
         rows.append(("flows a second", f"{found['flows_a_second']:,.0f}"))
-    rows += [(f"ms a flow, {name}", number(value, 2)) for name, value in found["others_ms_a_flow"].items()]
+        rows += [(f"ms a flow, {name}", number(value, 2)) for name, value in found["others_ms_a_flow"].items()]
     return rows
 
 
@@ -154,7 +156,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def note(rows: Rows) -> str:
     """What is to stand under a table: what a dash in it means."""
-    return WHY_NONE if any(cell.startswith("-") and not cell[1:2].isdigit() for row in rows for cell in row) else ""
+    return WHY_NONE if any(cell == "-" or cell.startswith(("- (", "-, ")) for row in rows for cell in row) else ""
 
 
 def _score(row: dict[str, Any]) -> tuple[str, str]:

@@ -46,9 +46,10 @@ def _command(address: str) -> list[str]:
     if not parts.hostname or parts.netloc.startswith("-") or parts.hostname.startswith("-") or parts.path.strip("/"):
         raise UsageError(f"--on {address} is no address: {FORM}")
     # As it was written: ssh looks its configuration up by it, and Python makes it lower case.
-    user, _, place = parts.netloc.rpartition("@")
+    login, _, place = parts.netloc.rpartition("@")
+    user = unquote(login.partition(":")[0])
     host = place[1 : place.index("]")] if place.startswith("[") else place.partition(":")[0]
-    name = f"{unquote(user.partition(':')[0])}@{host}" if user else host
+    name = f"{user}@{host}" if user else host
     return ["ssh", "-o", "BatchMode=yes", *(["-p", str(port)] if port else []), "--", name]
 
 

@@ -60,6 +60,7 @@ def _config(service: Service) -> uvicorn.Config:
 
     class Patient(_Patient):
         patience = settings.patience
+        seconds = settings.seconds
 
     return uvicorn.Config(
         service.app(),
@@ -101,7 +102,7 @@ class _Ending:
     """A transport that ends when it is closed, and that ends inside an answer as no whole answer does.
 
     To a client that speaks HTTP/1.0 the end of the connection is the end of the body, so one that is not whole is
-    reset. After a whole one the client has `patience` seconds for what it has not read yet.
+    reset. After a whole one the client has `seconds` more for what it has not read yet; then that, too.
     """
 
     def __init__(self, transport: asyncio.Transport, protocol: "_Patient") -> None:
@@ -113,18 +114,24 @@ class _Ending:
     def close(self) -> None:
         cycle = self._protocol.cycle
         if cycle is not None and cycle.response_started and not cycle.response_complete:
-            if (connection := self._transport.get_extra_info("socket")) is not None:
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self._transport.abort()
+            self.reset()
         elif not self._transport.is_closing():
             self._transport.close()
-            self._protocol.loop.call_later(self._protocol.patience, self._transport.abort)
+            # Empty, it is gone by now.
+            if self._transport.get_write_buffer_size():
+                self._protocol.read_by(self)
+
+    def reset(self) -> None:
+        if (connection := self._transport.get_extra_info("socket")) is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self._transport.abort()
 
 
 class _Patient(H11Protocol):
     """Closes a connection on which a request has begun and its head does not end: a slow client holds no socket."""
 
     patience: float
+    seconds: float
     _late: asyncio.TimerHandle | None = None
 
     def data_received(self, data: bytes) -> None:
@@ -142,6 +149,11 @@ class _Patient(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._forget()
         super().connection_lost(exc)
+
+    def read_by(self, ending: _Ending) -> None:
+        """Reset a connection that is not read to its end in time."""
+        self._forget()
+        self._late = self.loop.call_later(self.seconds, ending.reset)
 
     def _forget(self) -> None:
         if self._late is not None:

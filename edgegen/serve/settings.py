@@ -18,7 +18,7 @@ class Settings:
     queue:       requests that may be under way together, those being generated and those waiting
     most_flows:  of one request
     most_body:   bytes of one request
-    seconds:     a request may take, a slow reader's included
+    seconds:     a request may take, a slow reader's included; as long again for what is then still to be read
     patience:    seconds in which a client must have said what it wants
     drain:       seconds that requests under way are given when the server is told to stop
     """

@@ -189,7 +189,8 @@ def test_a_table_with_few_flows_of_a_label_is_measured_by_as_few() -> None:
     settings = replace(QUICK, baselines=())
     even, uneven = (likeness.likeness(each, real, settings, lambda text: None) for each in (whole, short))
     assert (even["few_generated"], uneven["few_generated"]) == ([], ["b"])
-    assert uneven["pl_jsd"] < 3 * even["pl_jsd"] + 0.01
+    for name in ("pl_jsd", "packets_jsd", "bytes_up_jsd"):
+        assert uneven[name] < 2 * uneven[f"{name}_floor"]
     assert uneven["two_sample_auc"] < 0.58
     notes = evaluation._of_the_flows(real, uneven, {"longer": 0.2})
     assert notes[0].startswith("Of b there are fewer generated flows")
@@ -391,7 +392,15 @@ def test_a_label_without_held_out_flows_has_no_score(result: dict[str, Any]) -> 
     shown = tables.by_label(result | {"synthetic_only": found | {"real_per_label": found["per_label"]}})
     assert shown[1][1][:3] == ("b", "-", "-")
     assert tables.note(shown[1]) == tables.WHY_NONE
-    assert tables.note([("a", "0.5", "", "-4.2, -4.5")]) == ""
+    assert tables.note([("-a", "0.5", "", "-4.2, -4.5")]) == ""
+    assert tables.note([("a", "- (0.5)")]) == tables.WHY_NONE
+
+
+def test_what_a_bundle_for_another_machine_costs_is_said_as_far_as_it_is_known() -> None:
+    unknown = {"parameters": None, "fp32_bytes": None, "int8_bytes": 2_000_000, "seconds_per_epoch": None}
+    rows = tables.cost(unknown | {"executables": {"armv7": 2_280_000}})
+    assert [row[1] for row in rows] == ["unknown", "2.00", "2.28", "unknown"]
+    assert tables.note(rows) == ""
 
 
 @pytest.mark.filterwarnings("error")

@@ -85,6 +85,7 @@ def test_a_failure_on_the_gateway_is_one_sentence_and_keeps_nothing(
     ("address", "host"),
     [
         ("ssh://root@MyGw", ["root@MyGw"]),
+        ("ssh://:word@MyGw", ["--", "MyGw"]),
         ("ssh://MyGw:22", ["-p", "22", "--", "MyGw"]),
         ("ssh://a%40b@[FE80::1]:7", ["-p", "7", "--", "a@b@FE80::1"]),
     ],

@@ -1,5 +1,6 @@
 """The server as its clients and its operator see it."""
 
+import asyncio
 import json
 import os
 import socket
@@ -7,6 +8,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -14,6 +16,7 @@ from served import CODEC, EDGEGEN, Server, Start
 
 from edgegen.readers import read_flows
 from edgegen.serve.body import FORMATS
+from edgegen.serve.server import _Ending, _Patient
 
 FLOWS = "/v1/flows"
 
@@ -164,7 +167,7 @@ def test_a_request_that_takes_too_long_is_cut_off_and_not_taken_for_whole(start:
 
 
 def test_whoever_reads_nothing_keeps_no_socket(start: Start) -> None:
-    running = start("--seconds", "1", "--patience", "1")
+    running = start("--seconds", "2")
     sockets = Path(f"/proc/{running.process.pid}/fd")
 
     def number() -> int:
@@ -174,15 +177,61 @@ def test_whoever_reads_nothing_keeps_no_socket(start: Start) -> None:
     assert httpx.get(running.url + "/metrics").status_code == 200
     time.sleep(0.5)
     before = number()
-    # Of the second the answer is whole, though not read.
-    slow = [SlowReader(running.port), SlowReader(running.port, 400)]
+    slow = SlowReader(running.port)
     assert number() > before
     deadline = time.monotonic() + 20
     while number() > before:
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    for each in slow:
-        each.socket.close()
+    slow.socket.close()
+
+
+class _Transport:
+    """What is asked of a transport while a client has `left` bytes to read."""
+
+    def __init__(self, left: int) -> None:
+        self.left, self.did = left, []  # type: tuple[int, list[str]]
+
+    def close(self) -> None:
+        self.did.append("close")
+
+    def abort(self) -> None:
+        self.did.append("abort")
+
+    def is_closing(self) -> bool:
+        return bool(self.did)
+
+    def get_write_buffer_size(self) -> int:
+        return self.left
+
+    def get_extra_info(self, name: str) -> None:
+        return None
+
+
+@pytest.mark.parametrize(("left", "did"), [(5, ["close", "abort"]), (0, ["close"])])
+def test_what_is_not_read_of_a_whole_answer_is_waited_for_no_longer(left: int, did: list[str]) -> None:
+    async def run() -> list[str]:
+        protocol: Any = _Patient.__new__(_Patient)
+        protocol.loop, protocol.seconds, protocol.cycle = asyncio.get_running_loop(), 0.05, None
+        transport: Any = _Transport(left)
+        _Ending(transport, protocol).close()
+        await asyncio.sleep(0.2)
+        return transport.did
+
+    assert asyncio.run(run()) == did
+
+
+def test_who_reads_the_rest_in_time_is_left_alone() -> None:
+    async def run() -> list[str]:
+        protocol: Any = _Patient.__new__(_Patient)
+        protocol.loop, protocol.seconds, protocol.cycle = asyncio.get_running_loop(), 0.05, None
+        transport: Any = _Transport(5)
+        _Ending(transport, protocol).close()
+        protocol._forget()  # as connection_lost does
+        await asyncio.sleep(0.2)
+        return transport.did
+
+    assert asyncio.run(run()) == ["close"]
 
 
 def test_a_request_whose_time_is_over_before_its_first_flow_is_told_so(start: Start) -> None:
