@@ -13,7 +13,7 @@ from edgegen.bundle import Bundle
 from edgegen.errors import EdgegenError
 from edgegen.evaluate import axes, beside, likeness
 from edgegen.evaluate.axes import Say, Settings
-from edgegen.evaluate.cost import cost
+from edgegen.evaluate.cost import cost, others_ms_a_flow
 from edgegen.evaluate.doubts import Doubts, doubts
 from edgegen.evaluate.parts import Parts
 from edgegen.evaluate.real import Real, real_flows
@@ -81,6 +81,8 @@ def evaluate(
     if isinstance(subject, BundleSubject):
         say("cost")
         result["cost"] = parts.get("cost", lambda: cost(subject.bundle))
+        others = parts.get("others_ms_a_flow", lambda: others_ms_a_flow(subject.bundle))
+        result["cost"]["others_ms_a_flow"] = others
     if compared:
         rows = [
             parts.get(f"beside-{other.key[:16]}", functools.partial(beside.row, other, real, settings, say))

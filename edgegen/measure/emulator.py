@@ -42,10 +42,10 @@ def bench(bundle: Bundle, cpu: str, workload: "Workload") -> dict[str, Any]:
     if workload.threads > 1:
         raise UsageError("--threads is for measuring time: instructions are counted on one")
     program = bundle.executable(target)
-    widths = [*bundle.manifest.targets[target].widths]
+    widths = bundle.manifest.targets[target].widths
     if workload.batch:
-        # What it is compiled for: the engine takes the smallest that holds the batch.
-        widths = [min((width for width in widths if width >= workload.batch), default=max(widths))]
+        # What runs: the smallest of them that holds the batch.
+        widths = (next((width for width in widths if width >= workload.batch), widths[-1]),)
     with tempfile.TemporaryDirectory(prefix="edgegen-count-") as folder:
         count = Counting(EMULATORS[target], cpu, bundle.codec, Path(folder))
         controls = replace(workload, batch=None).flags()
